@@ -1,0 +1,290 @@
+"""``TenantQuota``, namespaced, short name ``tq``: what one tenant's agents may use.
+
+Field descriptions are what ``kubectl explain`` prints. What a type can't state is a CEL rule beside the field
+that it is about.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from tenantquota.api.schema import (
+    CpuLimit,
+    CpuRequest,
+    MemoryLimit,
+    MemoryRequest,
+    Timestamp,
+    at_most,
+    rule,
+    rules,
+)
+
+LABEL_VALUE = r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$"
+LABEL_KEY = r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
+DNS_LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+
+LabelKey = Annotated[str, Field(pattern=LABEL_KEY, max_length=317)]
+LabelValue = Annotated[str, Field(pattern=LABEL_VALUE, max_length=63)]
+
+
+class Part(BaseModel):
+    """A part of a resource: camelCase on the wire, immutable. Unknown fields are the API server's to refuse,
+    so that an older operator still reads what a newer one wrote."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+
+class Operator(StrEnum):
+    IN = "In"
+    NOT_IN = "NotIn"
+    EXISTS = "Exists"
+    DOES_NOT_EXIST = "DoesNotExist"
+
+
+class LabelSelectorRequirement(Part):
+    """One condition on a pod's labels."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "self.operator in ['In', 'NotIn'] == (has(self.values) && size(self.values) > 0)",
+                "In and NotIn need at least one value; Exists and DoesNotExist take none",
+            )
+        )
+    )
+
+    key: LabelKey = Field(description="The label that the condition is about.")
+    operator: Operator = Field(description="In, NotIn, Exists or DoesNotExist.")
+    values: tuple[LabelValue, ...] = Field(
+        (), max_length=16, description="Values for In and NotIn; left out for Exists and DoesNotExist."
+    )
+
+
+class LabelSelector(Part):
+    """Kubernetes' label selector: all conditions must hold."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "(has(self.matchLabels) && size(self.matchLabels) > 0)"
+                " || (has(self.matchExpressions) && size(self.matchExpressions) > 0)",
+                "an empty selector is ambiguous: leave spec.selector out to select every pod of the namespace,"
+                " or add matchLabels or matchExpressions",
+            ),
+            rule(
+                f"!has(self.matchLabels) || self.matchLabels.all(k, k.matches('{LABEL_KEY}'))",
+                "matchLabels has a key that is no label name, such as app or example.com/role",
+            ),
+        )
+    )
+
+    match_labels: dict[str, LabelValue] = Field(
+        default_factory=dict,
+        json_schema_extra={"maxProperties": 16},
+        description="Labels that the pod must carry with exactly these values.",
+    )
+    match_expressions: tuple[LabelSelectorRequirement, ...] = Field(
+        (), max_length=16, description="Conditions on the pod's labels beyond equality."
+    )
+
+
+class Limits(Part):
+    """The most that a container may use. A lower limit that a pod declares itself stays."""
+
+    cpu: CpuLimit = Field(description="CPU limit in cores (2, 500m). Becomes cpu.max of the cgroup.")
+    memory: MemoryLimit = Field(
+        description="Memory limit in bytes (256Mi). Becomes memory.max of the cgroup."
+    )
+
+
+class Requests(Part):
+    """What the scheduler sets aside for a container. Lower requests that a pod declares itself stay. They are
+    always kept below the limits, so that the limits of a running pod can be changed."""
+
+    cpu: CpuRequest | None = Field(
+        None, description="CPU request in cores. Default: what the pod declares, or a tenth of its limit."
+    )
+    memory: MemoryRequest | None = Field(
+        None, description="Memory request in bytes. Default: what the pod declares, or a tenth of its limit."
+    )
+
+
+class ContainerResources(Part):
+    """Limits and requests of every single container."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            *(
+                rule(
+                    at_most(f"self.requests.{resource}", f"self.limits.{resource}"),
+                    f"requests.{resource} is above limits.{resource}: lower the request or raise the limit",
+                )
+                for resource in ("cpu", "memory")
+            )
+        )
+    )
+
+    limits: Limits = Field(description="The most that a container may use.")
+    requests: Requests | None = Field(None, description="What is set aside for a container.")
+
+
+class Budget(Part):
+    """What all agents of the tenant may use together."""
+
+    cpu: CpuLimit | None = Field(
+        None,
+        description="CPU in cores that all agents may use together. Elastic: agents burst above it only while"
+        " it hurts nobody.",
+    )
+    memory: MemoryLimit | None = Field(
+        None,
+        description="The most that the memory limits of all agents may add up to. Held by a ResourceQuota at"
+        " admission when the quota selects every pod of the namespace.",
+    )
+    pods: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="The most agent pods at once. Held by a ResourceQuota at admission when the quota selects"
+        " every pod of the namespace.",
+    )
+
+
+class Enforcement(StrEnum):
+    ENFORCE = "Enforce"
+    OBSERVE = "Observe"
+
+
+class TenantQuotaSpec(Part):
+    """What the tenant's agents may use, and which pods they are."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            *(
+                rule(
+                    at_most(f"self.container.limits.{resource}", f"self.budget.{resource}"),
+                    f"budget.{resource} is below container.limits.{resource}, so not even one container fits:"
+                    f" raise budget.{resource} or lower container.limits.{resource}",
+                )
+                for resource in ("cpu", "memory")
+            )
+        )
+    )
+
+    tenant: str | None = Field(
+        None,
+        pattern=DNS_LABEL,
+        max_length=63,
+        description="The tenant whom these pods are counted to. Default: the name of the namespace.",
+    )
+    selector: LabelSelector | None = Field(
+        None,
+        description="The pods that are the tenant's agents. Default: every pod of the namespace. Selectors of"
+        " quotas in one namespace must not overlap.",
+    )
+    container: ContainerResources = Field(
+        description="Limits and requests of every container of an agent pod."
+    )
+    budget: Budget | None = Field(None, description="What all agents of the tenant may use together.")
+    weight: int = Field(
+        100,
+        ge=1,
+        le=10_000,
+        description="The tenant's entitlement to CPU against other tenants while CPU is short, as in the"
+        " kernel's cpu.weight. It belongs to the tenant: ten pods don't buy ten shares.",
+    )
+    enforcement: Enforcement = Field(
+        Enforcement.ENFORCE,
+        description="Enforce sets limits. Observe decides and records what it would set, and changes nothing.",
+    )
+
+
+class Phase(StrEnum):
+    NORMAL = "Normal"
+    THROTTLED = "Throttled"
+    RECOVERING = "Recovering"
+
+
+class ConditionStatus(StrEnum):
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Condition(Part):
+    """Kubernetes' ``metav1.Condition``."""
+
+    type: str = Field(max_length=316, description="What the condition is about, such as Ready.")
+    status: ConditionStatus = Field(description="True, False or Unknown.")
+    reason: str = Field(
+        pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+        max_length=1024,
+        description="One word for machines: why the condition has this status.",
+    )
+    message: str = Field(max_length=32768, description="For people: what is the case and what to do.")
+    last_transition_time: Timestamp = Field(description="When the status last changed.")
+    observed_generation: int | None = Field(
+        None, ge=0, description="The metadata.generation that the condition is about."
+    )
+
+
+class Usage(Part):
+    """What the tenant's agents use together."""
+
+    cpu: str = Field(description="CPU used, in cores, such as 250m.")
+    memory: str = Field(description="Memory used, in bytes, such as 300Mi.")
+
+
+class Hold(Part):
+    """A measure against the tenant while it harms others."""
+
+    since: Timestamp = Field(description="When the hold began.")
+    expires: Timestamp = Field(description="When the hold ends unless it is renewed.")
+    reason: str = Field(description="Why the tenant is held.")
+    evidence: str = Field(description="What was measured, in words a person can check.")
+    old_limit: str = Field(description="The limit before the hold.")
+    new_limit: str = Field(description="The limit in force while held.")
+
+
+class Decision(Part):
+    """One decision about the tenant's pods, as in the audit log."""
+
+    time: Timestamp = Field(description="When it was decided.")
+    rule: str = Field(description="The rule that decided, such as LimitsFollowQuota.")
+    target: str = Field(description="Whom it was about: a pod, or how many.")
+    outcome: str = Field(description="What came of it, such as Applied or Refused.")
+    message: str = Field(description="Old and new values, and why.")
+
+
+class TenantQuotaStatus(Part):
+    """What is the case; written by the operator alone."""
+
+    observed_generation: int | None = Field(
+        None, ge=0, description="The metadata.generation of the spec that this status is about."
+    )
+    tenant: str | None = Field(None, description="The tenant whom the pods are counted to.")
+    phase: Phase | None = Field(
+        None, description="Normal; Throttled while a hold is in force; Recovering while it is given back."
+    )
+    pods: int | None = Field(None, ge=0, description="Running and pending pods that the quota selects.")
+    usage: Usage | None = Field(None, description="What the tenant's agents use together.")
+    hold: Hold | None = Field(None, description="The measure in force against the tenant, if any.")
+    decisions: tuple[Decision, ...] = Field(
+        (), max_length=10, description="The last ten decisions, newest last."
+    )
+    conditions: tuple[Condition, ...] = Field(
+        (),
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        description="Ready, Enforced (every container holds the decided limits) and WithinBudget.",
+    )
+
+
+class TenantQuota(Part):
+    """A TenantQuota holds the pods of one tenant within CPU and memory limits, and sees to it that none of
+    its bursts, leaks and runaways is felt by other tenants on the same node."""
+
+    spec: TenantQuotaSpec = Field(description="What the tenant's agents may use, and which pods they are.")
+    status: TenantQuotaStatus | None = Field(None, description="What is the case; written by the operator.")
