@@ -1,7 +1,7 @@
 """Writes ``crds/`` from the models: ``python -m tenantquota.api.crd [--check] DIRECTORY``.
 
-A CustomResourceDefinition wants a *structural* schema: no ``$ref``, no ``anyOf`` with null, no titles. That is
-all this module turns pydantic's JSON Schema into; descriptions, bounds and CEL rules are the models' own.
+A CustomResourceDefinition wants a *structural* schema: no ``$ref``, no ``anyOf`` with null, no titles. That
+is all this module turns pydantic's JSON Schema into; descriptions, bounds and CEL rules are the models' own.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def _without_null(node: Schema) -> Schema:
     if {"type": "null"} not in options:
         return node
     (option,) = (option for option in options if option != {"type": "null"})
-    return option | {key: value for key, value in node.items() if key != "anyOf"}
+    return {**option, **{key: value for key, value in node.items() if key != "anyOf"}}
 
 
 def tenantquota_crd() -> Schema:

@@ -70,8 +70,8 @@ class LabelSelector(Part):
             rule(
                 "(has(self.matchLabels) && size(self.matchLabels) > 0)"
                 " || (has(self.matchExpressions) && size(self.matchExpressions) > 0)",
-                "an empty selector is ambiguous: leave spec.selector out to select every pod of the namespace,"
-                " or add matchLabels or matchExpressions",
+                "an empty selector is ambiguous: leave spec.selector out to select every pod of the"
+                " namespace, or add matchLabels or matchExpressions",
             ),
             rule(
                 f"!has(self.matchLabels) || self.matchLabels.all(k, k.matches('{LABEL_KEY}'))",
@@ -197,7 +197,8 @@ class TenantQuotaSpec(Part):
     )
     enforcement: Enforcement = Field(
         Enforcement.ENFORCE,
-        description="Enforce sets limits. Observe decides and records what it would set, and changes nothing.",
+        description="Enforce sets limits. Observe decides and records what it would set but changes"
+        " nothing.",
     )
 
 
