@@ -28,14 +28,8 @@ quantity({{ .declared }}).compareTo(quantity(string({{ .cap }}) + 'm')) >= 0 ? {
 quantity({{ .declared }}).compareTo(quantity(string({{ .cap }}))) >= 0 ? {{ .cap }} : {{ include "tenantquota.bytes" .declared }}
 {{- end }}
 
-{{/*
-CEL variables that every policy on pods shares: the containers of `object`, and the quota's numbers. An absent request
-of the quota is -1.
-*/}}
-{{- define "tenantquota.variables" -}}
-- name: containers
-  expression: |-
-    object.spec.containers + (has(object.spec.initContainers) ? object.spec.initContainers : [])
+{{/* CEL variables: the quota's numbers. An absent request is -1. */}}
+{{- define "tenantquota.quotaVariables" -}}
 - name: quotaCPU
   expression: |-
     {{- include "tenantquota.milli" "string(params.spec.container.limits.cpu)" | nindent 4 }}
@@ -50,4 +44,26 @@ of the quota is -1.
   expression: |-
     has(params.spec.container.requests) && has(params.spec.container.requests.memory) ?
       {{- include "tenantquota.bytes" "string(params.spec.container.requests.memory)" | nindent 6 }} : -1
+{{- end }}
+
+{{/*
+CEL variable `offences`: what is wrong with the resources of `variables.containers`, a list of texts for people. Needs
+`variables.containers` and tenantquota.quotaVariables.
+*/}}
+{{- define "tenantquota.offences" -}}
+- name: ceilings
+  expression: |-
+    {'limits': {'cpu': string(variables.quotaCPU) + 'm', 'memory': string(variables.quotaMemory)},
+     'requests': {'cpu': variables.quotaRequestCPU < 0 ? '' : string(variables.quotaRequestCPU) + 'm',
+                  'memory': variables.quotaRequestMemory < 0 ? '' : string(variables.quotaRequestMemory)}}
+- name: offences
+  expression: |-
+    variables.containers.map(c, ['limits', 'requests'].map(part, ['cpu', 'memory'].map(resource,
+      !c.?resources[?part][?resource].hasValue() ? 'container ' + c.name + ' has no ' + part + '.' + resource :
+      part == 'limits' && quantity(string(c.resources.limits[resource])).compareTo(quantity('0')) <= 0 ?
+        'container ' + c.name + ' asks for limits.' + resource + ' 0, which means no limit' :
+      variables.ceilings[part][resource] != '' && quantity(string(c.resources[part][resource])).isGreaterThan(quantity(variables.ceilings[part][resource])) ?
+        'container ' + c.name + ' asks for ' + part + '.' + resource + ' ' + string(c.resources[part][resource]) +
+        ' where at most ' + string(params.spec.container[part][resource]) + ' is allowed' :
+      '').filter(text, text != ''))).flatten(2)
 {{- end }}
