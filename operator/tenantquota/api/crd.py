@@ -38,8 +38,6 @@ def _inline(node: Any, definitions: Schema) -> Any:
         target = definitions[node["$ref"].rpartition("/")[2]]
         node = target | {key: value for key, value in node.items() if key != "$ref"}
         return _inline(node, definitions)
-    if node.get("x-kubernetes-int-or-string"):
-        return {key: value for key, value in node.items() if key not in _DROPPED}
     result = {key: _member(key, value, definitions) for key, value in node.items() if key not in _DROPPED}
     if result.get("default", ...) in (None, [], ()):
         del result["default"]
