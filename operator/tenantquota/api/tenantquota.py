@@ -197,8 +197,7 @@ class TenantQuotaSpec(Part):
     )
     enforcement: Enforcement = Field(
         Enforcement.ENFORCE,
-        description="Enforce sets limits. Observe decides and records what it would set but changes"
-        " nothing.",
+        description="Enforce sets limits. Observe decides and records what it would set but changes nothing.",
     )
 
 

@@ -1,0 +1,89 @@
+"""``spec.budget``: what all agents of a tenant may use together.
+
+Memory and pods are held by a ResourceQuota that the TenantQuota owns: the API server checks it at admission,
+without races. A ResourceQuota counts every pod of its namespace, so it says the same as the budget only where
+the quota selects every pod.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tenantquota.domain.model import Pod, Quota
+from tenantquota.domain.quantities import format_cpu, format_memory
+
+NAME_PREFIX = "tenantquota-"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedResourceQuota:
+    """A ResourceQuota that a TenantQuota owns, as the API server holds it."""
+
+    name: str
+    owner_uid: str
+    hard: Mapping[str, int]
+    """``limits.memory`` in bytes, ``pods`` as a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetChange:
+    """A ResourceQuota to write, or to delete where ``hard`` is empty."""
+
+    name: str
+    hard: Mapping[str, int]
+    quota: Quota | None = None
+
+
+def hard_of(quota: Quota) -> dict[str, int]:
+    """What the ResourceQuota of a quota has to hold; empty where there is nothing to hold or no way to."""
+    if not (quota.enforces and quota.covers_namespace):
+        return {}
+    wanted = {"limits.memory": quota.budget.memory_bytes, "pods": quota.budget.pods}
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def plan_budgets(quotas: Sequence[Quota], owned: Iterable[OwnedResourceQuota]) -> tuple[BudgetChange, ...]:
+    """What has to change so that exactly the ResourceQuotas of ``hard_of`` are there."""
+    wanted = {NAME_PREFIX + quota.name: (quota, hard) for quota in quotas if (hard := hard_of(quota))}
+    there = {resource_quota.name: resource_quota for resource_quota in owned}
+    writes = [
+        BudgetChange(name, hard, quota)
+        for name, (quota, hard) in wanted.items()
+        if name not in there or dict(there[name].hard) != hard or there[name].owner_uid != quota.uid
+    ]
+    return (*writes, *(BudgetChange(name, {}) for name in there if name not in wanted))
+
+
+def not_held(budget_of: Quota) -> list[str]:
+    """The parts of the budget that nothing holds, each with why, for people."""
+    budget = budget_of.budget
+    said = []
+    if budget.cpu_milli is not None:
+        said.append(
+            f"budget.cpu ({format_cpu(budget.cpu_milli)}) is not held: containers are held each to their own"
+            " limit, not all together"
+        )
+    by_resource_quota = [
+        name for name, value in (("memory", budget.memory_bytes), ("pods", budget.pods)) if value is not None
+    ]
+    if by_resource_quota and not budget_of.covers_namespace:
+        names = " and ".join(f"budget.{name}" for name in by_resource_quota)
+        said.append(
+            f"{names} can't be held: a ResourceQuota counts every pod of the namespace, and spec.selector"
+            " selects only some; give the tenant a namespace of its own and leave spec.selector out"
+        )
+    return said
+
+
+def over_budget(quota: Quota, pods: Sequence[Pod]) -> list[str]:
+    """Where the pods that are there pass the budget already, each with the figures, for people."""
+    budget = quota.budget
+    limits = sum(c.spec.memory_limit_bytes or 0 for pod in pods for c in pod.containers)
+    said = []
+    if budget.memory_bytes is not None and limits > budget.memory_bytes:
+        said.append(
+            f"memory limits add up to {format_memory(limits)}, over budget.memory of"
+            f" {format_memory(budget.memory_bytes)}"
+        )
+    if budget.pods is not None and len(pods) > budget.pods:
+        said.append(f"{len(pods)} pods, over budget.pods of {budget.pods}")
+    return said

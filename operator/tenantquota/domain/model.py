@@ -1,0 +1,135 @@
+"""What decisions are made from: quotas and pods, as small immutable values.
+
+CPU is in milli-CPU and memory in bytes throughout; None means that nothing is declared.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tenantquota.api.tenantquota import Enforcement, LabelSelector, TenantQuotaStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """CPU and memory limits and requests of one container."""
+
+    cpu_limit_milli: int | None = None
+    memory_limit_bytes: int | None = None
+    cpu_request_milli: int | None = None
+    memory_request_bytes: int | None = None
+
+
+NOTHING = Resources()
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerQuota:
+    """``spec.container`` of a TenantQuota."""
+
+    cpu_limit_milli: int
+    memory_limit_bytes: int
+    cpu_request_milli: int | None = None
+    memory_request_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """``spec.budget`` of a TenantQuota."""
+
+    cpu_milli: int | None = None
+    memory_bytes: int | None = None
+    pods: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """A TenantQuota as the API server holds it."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    resource_version: int
+    tenant: str
+    selector: LabelSelector | None
+    container: ContainerQuota
+    budget: Budget
+    enforcement: Enforcement
+    status: TenantQuotaStatus = field(default_factory=TenantQuotaStatus)
+
+    @property
+    def covers_namespace(self) -> bool:
+        return self.selector is None
+
+    @property
+    def enforces(self) -> bool:
+        return self.enforcement is Enforcement.ENFORCE
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidQuota:
+    """A TenantQuota that this operator can't read, and why."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    problem: str
+    status: TenantQuotaStatus = field(default_factory=TenantQuotaStatus)
+
+
+class QosClass(StrEnum):
+    GUARANTEED = "Guaranteed"
+    BURSTABLE = "Burstable"
+    BEST_EFFORT = "BestEffort"
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container whose resources can be changed while it runs: a regular one or a sidecar."""
+
+    name: str
+    sidecar: bool
+    spec: Resources
+    actual: Resources | None
+    """What the kubelet says is in force (``containerStatuses[].resources``); None before the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingResize:
+    """What the kubelet says of a resize that isn't through (conditions PodResizePending, -InProgress)."""
+
+    reason: str
+    """``Deferred``, ``Infeasible``, ``Error`` or empty while it is simply under way."""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod that is neither finished nor being deleted."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    observed_generation: int
+    labels: Mapping[str, str]
+    qos: QosClass
+    containers: tuple[Container, ...]
+    declared: Mapping[str, Resources] | None = None
+    """What the author declared, by container; None while no quota has ever held the pod."""
+    tenant: str | None = None
+    """The tenant label, written together with ``declared``."""
+    pending: PendingResize | None = None
+    static: bool = False
+    pod_level_resources: bool = False
+    scheduled: bool = True
+
+    @property
+    def adopted(self) -> bool:
+        return self.declared is not None
+
+    def declared_of(self, container: Container) -> Resources:
+        """What the author declared for the container: its spec, where no quota has changed it yet."""
+        return container.spec if self.declared is None else self.declared.get(container.name, NOTHING)

@@ -1,0 +1,65 @@
+"""Which quota a pod belongs to."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tenantquota.api.tenantquota import LabelSelector, LabelSelectorRequirement, Operator
+from tenantquota.domain.model import Pod, Quota
+
+
+def selects(selector: LabelSelector | None, labels: Mapping[str, str]) -> bool:
+    """Kubernetes' label selector semantics; no selector selects every pod."""
+    if selector is None:
+        return True
+    return all(labels.get(key) == value for key, value in selector.match_labels.items()) and all(
+        _holds(requirement, labels) for requirement in selector.match_expressions
+    )
+
+
+def _holds(requirement: LabelSelectorRequirement, labels: Mapping[str, str]) -> bool:
+    value = labels.get(requirement.key)
+    match requirement.operator:
+        case Operator.IN:
+            return value in requirement.values
+        case Operator.NOT_IN:
+            return value not in requirement.values
+        case Operator.EXISTS:
+            return value is not None
+        case Operator.DOES_NOT_EXIST:
+            return value is None
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """The pods of a namespace by the quotas that select them."""
+
+    by_quota: Mapping[str, tuple[Pod, ...]]
+    """Quota's uid → its pods, those of an overlap left out."""
+    overlaps: Mapping[str, tuple[tuple[Pod, tuple[str, ...]], ...]]
+    """Quota's uid → its pods that other quotas select too, with the names of those quotas."""
+    free: tuple[Pod, ...]
+    """Pods that no quota selects."""
+
+
+def claim(quotas: Sequence[Quota], pods: Iterable[Pod]) -> Claims:
+    """Whose each pod is. A pod that several enforcing quotas select is nobody's: which limits it should have
+    is for a person to say, never guessed. A quota that only observes stands in nobody's way."""
+    by_quota: dict[str, list[Pod]] = {quota.uid: [] for quota in quotas}
+    overlaps: dict[str, list[tuple[Pod, tuple[str, ...]]]] = {quota.uid: [] for quota in quotas}
+    free = []
+    for pod in pods:
+        claimants = [quota for quota in quotas if selects(quota.selector, pod.labels)]
+        if not claimants:
+            free.append(pod)
+        for quota in claimants:
+            others = [other for other in claimants if other is not quota]
+            disputed = [other for other in others if other.enforces] if quota.enforces else others
+            if disputed:
+                overlaps[quota.uid].append((pod, tuple(sorted(other.name for other in disputed))))
+            else:
+                by_quota[quota.uid].append(pod)
+    return Claims(
+        {uid: tuple(claimed) for uid, claimed in by_quota.items()},
+        {uid: tuple(disputed) for uid, disputed in overlaps.items()},
+        tuple(free),
+    )

@@ -1,0 +1,169 @@
+"""Objects of the API server as the domain's values."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from tenantquota.api.names import DECLARED_ANNOTATION, TENANT_LABEL
+from tenantquota.api.tenantquota import Budget as BudgetSpec
+from tenantquota.api.tenantquota import ContainerResources, TenantQuotaSpec, TenantQuotaStatus
+from tenantquota.domain.budgets import OwnedResourceQuota
+from tenantquota.domain.model import (
+    Budget,
+    Container,
+    ContainerQuota,
+    InvalidQuota,
+    PendingResize,
+    Pod,
+    QosClass,
+    Quota,
+    Resources,
+)
+from tenantquota.domain.quantities import QuantityError, parse_cpu_milli, parse_memory_bytes
+
+Body = Mapping[str, Any]
+
+_FINISHED = {"Succeeded", "Failed"}
+_MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
+
+
+def read_quota(body: Body) -> Quota | InvalidQuota:
+    """A TenantQuota; an InvalidQuota where the spec can't be read, which the CRD's schema prevents for specs
+    that were written under it."""
+    metadata = body["metadata"]
+    identity = {key: metadata[key] for key in ("namespace", "name", "uid")}
+    try:
+        status = TenantQuotaStatus.model_validate(body.get("status") or {})
+    except ValidationError:
+        status = TenantQuotaStatus()
+    try:
+        spec = TenantQuotaSpec.model_validate(body.get("spec") or {})
+        return Quota(
+            **identity,
+            generation=metadata["generation"],
+            resource_version=int(metadata["resourceVersion"]),
+            tenant=spec.tenant or metadata["namespace"],
+            selector=spec.selector,
+            container=_container_quota(spec.container),
+            budget=_budget(spec.budget),
+            enforcement=spec.enforcement,
+            status=status,
+        )
+    except (ValidationError, QuantityError) as error:
+        return InvalidQuota(
+            **identity, generation=metadata["generation"], problem=_problem(error), status=status
+        )
+
+
+def _problem(error: ValidationError | QuantityError) -> str:
+    if isinstance(error, QuantityError):
+        return str(error)
+    return "; ".join(f"spec.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+
+
+def _container_quota(container: ContainerResources) -> ContainerQuota:
+    requests = container.requests
+    return ContainerQuota(
+        parse_cpu_milli(container.limits.cpu),
+        parse_memory_bytes(container.limits.memory),
+        parse_cpu_milli(requests.cpu) if requests and requests.cpu is not None else None,
+        parse_memory_bytes(requests.memory) if requests and requests.memory is not None else None,
+    )
+
+
+def _budget(budget: BudgetSpec | None) -> Budget:
+    if budget is None:
+        return Budget()
+    return Budget(
+        parse_cpu_milli(budget.cpu) if budget.cpu is not None else None,
+        parse_memory_bytes(budget.memory) if budget.memory is not None else None,
+        budget.pods,
+    )
+
+
+def read_pod(body: Body) -> Pod | None:
+    """A pod that limits can matter to; None for one that has ended or is being deleted."""
+    metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
+    if status.get("phase") in _FINISHED or metadata.get("deletionTimestamp"):
+        return None
+    annotations, labels = metadata.get("annotations") or {}, metadata.get("labels") or {}
+    return Pod(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=metadata.get("generation") or 0,
+        observed_generation=status.get("observedGeneration") or 0,
+        labels=dict(labels),
+        qos=QosClass(status.get("qosClass") or QosClass.BURSTABLE),
+        containers=tuple(_containers(spec, status)),
+        declared=read_declared(annotations.get(DECLARED_ANNOTATION)),
+        tenant=labels.get(TENANT_LABEL),
+        pending=_pending(status.get("conditions") or ()),
+        static=_MIRROR_ANNOTATION in annotations,
+        pod_level_resources=any((spec.get("resources") or {}).get(part) for part in ("limits", "requests")),
+    )
+
+
+def _containers(spec: Body, status: Body) -> Iterable[Container]:
+    """Regular containers and sidecars. Other init containers have run when a quota can reach the pod, and
+    have had their limits from admission."""
+    for field, statuses, sidecar in (
+        ("containers", "containerStatuses", False),
+        ("initContainers", "initContainerStatuses", True),
+    ):
+        running = {
+            entry["name"]: entry["resources"]
+            for entry in status.get(statuses) or ()
+            if "running" in (entry.get("state") or {}) and "resources" in entry
+        }
+        for container in spec.get(field) or ():
+            if sidecar and container.get("restartPolicy") != "Always":
+                continue
+            actual = running.get(container["name"])
+            yield Container(
+                container["name"],
+                sidecar,
+                read_resources(container.get("resources") or {}),
+                read_resources(actual) if actual is not None else None,
+            )
+
+
+def read_resources(resources: Body) -> Resources:
+    """A container's ``resources``."""
+    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+    return Resources(
+        parse_cpu_milli(limits["cpu"]) if "cpu" in limits else None,
+        parse_memory_bytes(limits["memory"]) if "memory" in limits else None,
+        parse_cpu_milli(requests["cpu"]) if "cpu" in requests else None,
+        parse_memory_bytes(requests["memory"]) if "memory" in requests else None,
+    )
+
+
+def read_declared(annotation: str | None) -> dict[str, Resources] | None:
+    """What DECLARED_ANNOTATION holds. Whoever may create the pod can write nonsense there; it then declares
+    nothing."""
+    if annotation is None:
+        return None
+    try:
+        return {name: read_resources(resources) for name, resources in json.loads(annotation).items()}
+    except (ValueError, AttributeError, TypeError):
+        return {}
+
+
+def _pending(conditions: Iterable[Body]) -> PendingResize | None:
+    for condition in conditions:
+        if condition["type"] in {"PodResizePending", "PodResizeInProgress"} and condition["status"] == "True":
+            return PendingResize(condition.get("reason") or "", condition.get("message") or "")
+    return None
+
+
+def read_resource_quota(body: Body) -> OwnedResourceQuota:
+    hard = (body.get("spec") or {}).get("hard") or {}
+    owners = body["metadata"].get("ownerReferences") or [{"uid": ""}]
+    return OwnedResourceQuota(
+        body["metadata"]["name"],
+        owners[0]["uid"],
+        {name: parse_memory_bytes(value) for name, value in hard.items()},
+    )
