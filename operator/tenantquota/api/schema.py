@@ -6,7 +6,7 @@ the operator. Every rule's message says what to change.
 
 from typing import Annotated, Any
 
-from pydantic import WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
 MIN_CPU_LIMIT = "10m"
 """1 ms of every 100 ms: the least ``cpu.max`` the kernel takes for the kubelet's period of 100 ms."""
@@ -24,6 +24,16 @@ def rule(expression: str, message: str, *, message_expression: str = "") -> dict
 
 def rules(*of: dict[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": list(of)}
+
+
+def text(pattern: str, max_length: int, message: str) -> Any:
+    """A text that must match. A CEL rule says so, since a schema's ``pattern`` answers with the bare regular
+    expression; pydantic checks the pattern all the same."""
+
+    def say_it_in_words(schema: dict[str, Any]) -> None:
+        schema |= rules(rule(f"self.matches('{schema.pop('pattern')}')", message))
+
+    return Field(pattern=pattern, max_length=max_length, json_schema_extra=say_it_in_words)
 
 
 def at_most(left: str, right: str) -> str:
@@ -72,7 +82,7 @@ def _memory(least: str) -> Any:
     return _quantity(
         "memory in bytes, such as 256Mi or 2Gi",
         least,
-        f"must be at least {least} (memory is in bytes; a small m means thousandths)",
+        f"must be at least {least} (memory is in bytes: 512Mi are mebibytes, a small m means thousandths)",
         MAX_MEMORY,
         f"must be at most {MAX_MEMORY} (memory is in bytes)",
     )

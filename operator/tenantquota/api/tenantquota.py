@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from tenantquota.api.names import GROUP
 from tenantquota.api.schema import (
     CpuLimit,
     CpuRequest,
@@ -19,14 +20,30 @@ from tenantquota.api.schema import (
     at_most,
     rule,
     rules,
+    text,
 )
 
 LABEL_VALUE = r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$"
 LABEL_KEY = r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
 DNS_LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
-LabelKey = Annotated[str, Field(pattern=LABEL_KEY, max_length=317)]
-LabelValue = Annotated[str, Field(pattern=LABEL_VALUE, max_length=63)]
+LabelKey = Annotated[str, text(LABEL_KEY, 317, "is no label name: write one such as app or example.com/role")]
+LabelValue = Annotated[
+    str,
+    text(
+        LABEL_VALUE,
+        63,
+        "is no label value: letters, digits, '-', '_' or '.', with a letter or digit first and last",
+    ),
+]
+TenantName = Annotated[
+    str,
+    text(
+        DNS_LABEL,
+        63,
+        "is no tenant name: lower-case letters, digits or '-', with a letter or digit first and last",
+    ),
+]
 
 
 class Part(BaseModel):
@@ -76,6 +93,12 @@ class LabelSelector(Part):
             rule(
                 f"!has(self.matchLabels) || self.matchLabels.all(k, k.matches('{LABEL_KEY}'))",
                 "matchLabels has a key that is no label name, such as app or example.com/role",
+            ),
+            rule(
+                f"!(has(self.matchLabels) && self.matchLabels.exists(k, k.startsWith('{GROUP}/')))"
+                " && !(has(self.matchExpressions)"
+                f" && self.matchExpressions.exists(e, e.key.startsWith('{GROUP}/')))",
+                f"labels under {GROUP}/ are set by the quota itself: select by labels of the pods' own",
             ),
         )
     )
@@ -173,10 +196,8 @@ class TenantQuotaSpec(Part):
         )
     )
 
-    tenant: str | None = Field(
+    tenant: TenantName | None = Field(
         None,
-        pattern=DNS_LABEL,
-        max_length=63,
         description="The tenant whom these pods are counted to. Default: the name of the namespace.",
     )
     selector: LabelSelector | None = Field(
