@@ -1,0 +1,23 @@
+"""Options and fixtures of the end-to-end suite."""
+
+import pytest
+
+from e2e.harness.fixtures import *  # noqa: F403 - fixtures are found by name
+
+DEFAULT_TENANTS = [2, 20]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--tenants",
+        type=int,
+        action="append",
+        metavar="N",
+        help=f"run each case with N tenants; may be given more than once (default: {DEFAULT_TENANTS})",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "tenant_count" in metafunc.fixturenames:
+        counts = metafunc.config.getoption("--tenants") or DEFAULT_TENANTS
+        metafunc.parametrize("tenant_count", counts, scope="module", ids=lambda count: f"{count}-tenants")

@@ -1,0 +1,10 @@
+"""What the tests, the benchmark and the demo share: the cluster, the cgroup files, tenants, waiting.
+
+- ``cluster``: the API server, by the official client
+- ``cgroups``: the truth about limits and use, read from the nodes' cgroup files
+- ``tenants``: manifests of quotas and agents
+- ``agents``: telling a running agent what to do, and sending it requests
+- ``wait``: conditions with a deadline
+- ``figures``: medians and percentiles, and the reports that they go to
+- ``fixtures``: all that for pytest
+"""

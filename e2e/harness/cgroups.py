@@ -1,0 +1,215 @@
+"""The truth: limits and use as the cgroup files on the node hold them, whatever anybody else says.
+
+A kind node is a container of its own, so its files are read by ``docker exec``: one for any number of
+containers, since one costs a tenth of a second. Both cgroup versions; where the kubelet puts its groups
+(systemd or cgroupfs, kind's prefix) doesn't matter, since a container is found by its id.
+"""
+
+import re
+import subprocess
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from e2e.harness.cluster import Container
+
+CPU_PERIOD_MICROSECONDS: Final = 100_000
+"""The kubelet's (``--cpu-cfs-quota-period``)."""
+NO_LIMIT_BYTES: Final = 1 << 62
+"""cgroup v1 writes "no limit" as the largest multiple of a page that fits, about 2^63."""
+
+FILES: Final = (
+    "cpu.max",
+    "cpu.cfs_quota_us",
+    "cpu.cfs_period_us",
+    "cpu.stat",
+    "cpuacct.usage",
+    "memory.max",
+    "memory.limit_in_bytes",
+    "memory.current",
+    "memory.usage_in_bytes",
+    "memory.events",
+    "memory.oom_control",
+)
+
+FIND_SCRIPT: Final = """
+cd /sys/fs/cgroup
+if [ -e cgroup.controllers ]; then roots=.; else roots='cpu/ cpuacct/ memory/'; fi
+find $roots -type d -regextype posix-extended -regex '.*[0-9a-f]{64}(\\.scope)?'
+"""
+READ_SCRIPT: Final = """
+cd /sys/fs/cgroup
+echo "$EPOCHREALTIME"
+xargs grep -sH ''
+true
+"""
+
+
+class CgroupError(Exception):
+    """The node's cgroup files don't hold what was looked for."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The cgroup of one container at one moment.
+
+    Attributes:
+        at_seconds: the node's clock.
+        cpu_limit_millicores: None where there is no limit; so for memory.
+        cpu_used_seconds: since the container started.
+        periods: how many periods of 100 ms it wanted CPU in.
+        throttled_periods: in how many of them it ran into its limit.
+        memory_used_bytes: page cache included.
+        oom_kills: how many of its processes were killed for want of memory.
+    """
+
+    at_seconds: float
+    cpu_limit_millicores: int | None
+    memory_limit_bytes: int | None
+    cpu_used_seconds: float
+    periods: int
+    throttled_periods: int
+    memory_used_bytes: int
+    oom_kills: int
+
+
+@dataclass(frozen=True)
+class CpuUse:
+    """What a container used between two readings."""
+
+    seconds: float
+    millicores: float
+    periods: int
+    throttled_periods: int
+
+
+def cpu_use(before: Reading, after: Reading) -> CpuUse:
+    """The use between two readings of one container."""
+    seconds = after.at_seconds - before.at_seconds
+    return CpuUse(
+        seconds=seconds,
+        millicores=(after.cpu_used_seconds - before.cpu_used_seconds) / seconds * 1000,
+        periods=after.periods - before.periods,
+        throttled_periods=after.throttled_periods - before.throttled_periods,
+    )
+
+
+class NodeCgroups:
+    """The cgroup files of one node's containers."""
+
+    def __init__(self, node: str) -> None:
+        self.node = node
+        self._directories: dict[str, frozenset[str]] = {}
+
+    def read(self, containers: Iterable[Container]) -> dict[Container, Reading]:
+        """
+        Raises:
+            CgroupError: when the cgroup of one of them is not there (it has ended, or runs elsewhere).
+        """
+        wanted = sorted(set(containers))
+        directories = [path for container in wanted for path in self.directories(container, wanted)]
+        paths = [f"{path}/{file}" for path in directories for file in FILES]
+        output = node_bash(self.node, READ_SCRIPT, stdin="\n".join(paths))
+        clock, _, lines = output.partition("\n")
+        contents = parse_contents(lines)
+        try:
+            return {
+                container: parse_reading(float(clock), contents.get(container.id, {})) for container in wanted
+            }
+        except KeyError as error:
+            raise CgroupError(f"{self.node}: no file {error} in the cgroup of a container") from error
+
+    def directories(self, container: Container, beside: Iterable[Container] = ()) -> frozenset[str]:
+        """The container's directories below /sys/fs/cgroup; ``beside`` are looked up in the same go."""
+        missing = {item.id for item in (container, *beside)} - self._directories.keys()
+        if missing:
+            found: dict[str, set[str]] = {}
+            for path in node_bash(self.node, FIND_SCRIPT).splitlines():
+                found.setdefault(_container_id(path), set()).add(path)
+            self._directories = {key: frozenset(paths) for key, paths in found.items()}
+        if container.id not in self._directories:
+            raise CgroupError(
+                f"node {self.node} has no cgroup of {container} ({container.id[:12]}): has it ended?"
+            )
+        return self._directories[container.id]
+
+
+def read_all(containers: Collection[Container]) -> dict[Container, Reading]:
+    """The readings of containers on any nodes; see `NodeCgroups.read`."""
+    nodes = {container.node for container in containers}
+    return {
+        container: reading
+        for node in sorted(nodes)
+        for container, reading in NodeCgroups(node)
+        .read(item for item in containers if item.node == node)
+        .items()
+    }
+
+
+def node_bash(node: str, script: str, *arguments: str, stdin: str = "", timeout_seconds: float = 60) -> str:
+    """What a bash script prints on a node.
+
+    Raises:
+        CgroupError: when docker or the script fails.
+    """
+    command = ["docker", "exec", "-i", node, "bash", "-c", script, "bash", *arguments]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, input=stdin, timeout=timeout_seconds
+    )
+    if done.returncode != 0:
+        raise CgroupError(f"docker exec {node} failed with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def parse_contents(lines: str) -> dict[str, dict[str, str]]:
+    """What ``grep -H '' PATH...`` prints, as container id → file name → content."""
+    contents: dict[str, dict[str, str]] = {}
+    for line in lines.splitlines():
+        path, _, text = line.partition(":")
+        directory, _, file = path.rpartition("/")
+        files = contents.setdefault(_container_id(directory), {})
+        files[file] = f"{files[file]}\n{text}" if file in files else text
+    return contents
+
+
+def parse_reading(at_seconds: float, files: Mapping[str, str]) -> Reading:
+    """
+    Raises:
+        KeyError: names the file that is missing.
+    """
+    stat = _pairs(files["cpu.stat"])
+    if "cpu.max" in files or "memory.max" in files:
+        quota, period = files["cpu.max"].split()
+        events = _pairs(files["memory.events"])
+        return Reading(
+            at_seconds=at_seconds,
+            cpu_limit_millicores=None if quota == "max" else int(quota) * 1000 // int(period),
+            memory_limit_bytes=None if files["memory.max"] == "max" else int(files["memory.max"]),
+            cpu_used_seconds=stat["usage_usec"] / 1e6,
+            periods=stat["nr_periods"],
+            throttled_periods=stat["nr_throttled"],
+            memory_used_bytes=int(files["memory.current"]),
+            oom_kills=events["oom_kill"],
+        )
+    quota_us, limit = int(files["cpu.cfs_quota_us"]), int(files["memory.limit_in_bytes"])
+    return Reading(
+        at_seconds=at_seconds,
+        cpu_limit_millicores=None if quota_us < 0 else quota_us * 1000 // int(files["cpu.cfs_period_us"]),
+        memory_limit_bytes=None if limit > NO_LIMIT_BYTES else limit,
+        cpu_used_seconds=int(files["cpuacct.usage"]) / 1e9,
+        periods=stat["nr_periods"],
+        throttled_periods=stat["nr_throttled"],
+        memory_used_bytes=int(files["memory.usage_in_bytes"]),
+        oom_kills=_pairs(files["memory.oom_control"])["oom_kill"],
+    )
+
+
+def _pairs(content: str) -> dict[str, int]:
+    return {key: int(value) for key, value in (line.split() for line in content.splitlines())}
+
+
+def _container_id(path: str) -> str:
+    found = re.search(r"([0-9a-f]{64})(?:\.scope)?$", path)
+    if found is None:
+        raise CgroupError(f"{path} names no container")
+    return found.group(1)
