@@ -16,7 +16,7 @@ class DeadlineExceededError(AssertionError):
 
 
 def wait_until(
-    condition: Callable[[], T], *, what: str, deadline_seconds: float, poll_seconds: float = 0.1
+    condition: Callable[[], T | None], *, what: str, deadline_seconds: float, poll_seconds: float = 0.1
 ) -> T:
     """The first value of ``condition`` that is true; it is asked again while it is false or raises NotYet.
 
