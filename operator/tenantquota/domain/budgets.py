@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from tenantquota.domain.model import Pod, Quota
 from tenantquota.domain.quantities import format_cpu, format_memory
 
-NAME_PREFIX = "tenantquota-"
-
 
 @dataclass(frozen=True, slots=True)
 class OwnedResourceQuota:
@@ -33,6 +31,10 @@ class BudgetChange:
     quota: Quota | None = None
 
 
+def resource_quota_name(quota: Quota) -> str:
+    return f"tenantquota-{quota.name}"
+
+
 def hard_of(quota: Quota) -> dict[str, int]:
     """What the ResourceQuota of a quota has to hold; empty where there is nothing to hold or no way to."""
     if not (quota.enforces and quota.covers_namespace):
@@ -43,7 +45,7 @@ def hard_of(quota: Quota) -> dict[str, int]:
 
 def plan_budgets(quotas: Sequence[Quota], owned: Iterable[OwnedResourceQuota]) -> tuple[BudgetChange, ...]:
     """What has to change so that exactly the ResourceQuotas of ``hard_of`` are there."""
-    wanted = {NAME_PREFIX + quota.name: (quota, hard) for quota in quotas if (hard := hard_of(quota))}
+    wanted = {resource_quota_name(quota): (quota, hard) for quota in quotas if (hard := hard_of(quota))}
     there = {resource_quota.name: resource_quota for resource_quota in owned}
     writes = [
         BudgetChange(name, hard, quota)

@@ -95,9 +95,17 @@ def conditions(
 
 
 def transitions(before: TenantQuotaStatus, after: TenantQuotaStatus) -> tuple[Condition, ...]:
-    """The conditions that a person should hear of: status or reason is new."""
-    old = {(condition.type, condition.status, condition.reason) for condition in before.conditions}
-    return tuple(c for c in after.conditions if (c.type, c.status, c.reason) not in old)
+    """The conditions that a person should hear of: trouble with a new reason, and the end of trouble. That a
+    resize is under way is said by the decision that began it."""
+    old = {condition.type: condition for condition in before.conditions}
+
+    def new(now: Condition) -> bool:
+        was = old.get(now.type)
+        if now.status is ConditionStatus.TRUE:
+            return was is not None and was.status is not now.status and was.reason != State.RESIZING
+        return now.reason != State.RESIZING and (was is None or was.reason != now.reason)
+
+    return tuple(condition for condition in after.conditions if new(condition))
 
 
 def ready(plan: QuotaPlan, problems: Sequence[str]) -> Finding:

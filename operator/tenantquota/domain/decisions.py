@@ -89,6 +89,17 @@ def summarise(results: Iterable[Result], now: str) -> tuple[Decision, ...]:
     )
 
 
+def news(decisions: Iterable[Decision], before: Iterable[Decision]) -> tuple[Decision, ...]:
+    """The decisions without those that only repeat what was refused, or would be done, before."""
+    known = {(old.rule, old.target, old.outcome, old.message) for old in before}
+    return tuple(
+        decision
+        for decision in decisions
+        if decision.outcome == Outcome.APPLIED
+        or (decision.rule, decision.target, decision.outcome, decision.message) not in known
+    )
+
+
 def farewell(plan: PodPlan) -> str:
     """What a pod is told when no quota holds it any more."""
     declared = plan.pod.declared or {}
@@ -104,8 +115,8 @@ def farewell(plan: PodPlan) -> str:
     if not kept:
         return f"no quota selects the pod any more: {back}"
     return (
-        f"no quota selects the pod any more: {back}; {' and '.join(kept)} limits that it doesn't declare stay,"
-        " since Kubernetes lets nobody remove a limit from a running pod: recreate it to be rid of them"
+        f"no quota selects the pod any more: {back}; {' and '.join(kept)} limits that it doesn't declare"
+        " stay, since Kubernetes lets nobody remove a limit from a running pod: recreate it to be rid of them"
     )
 
 

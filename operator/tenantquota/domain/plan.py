@@ -1,11 +1,11 @@
 """From everything that is known of a namespace to everything that has to be done there."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tenantquota.domain.budgets import BudgetChange, OwnedResourceQuota, plan_budgets
 from tenantquota.domain.model import InvalidQuota, Pod, Quota
-from tenantquota.domain.resizes import PodPlan, Setback, plan_pod, plan_release
+from tenantquota.domain.resizes import PodPlan, Setback, State, plan_pod, plan_release
 from tenantquota.domain.selectors import claim
 
 
@@ -20,6 +20,8 @@ class Observation:
     resource_quotas: tuple[OwnedResourceQuota, ...] = ()
     setbacks: Mapping[str, Setback] = field(default_factory=dict)
     """Pod's uid → the resize that didn't go through lately."""
+    stale: frozenset[str] = frozenset()
+    """Uids of pods that don't show yet what was last written to them."""
     system: bool = False
 
 
@@ -34,9 +36,7 @@ class QuotaPlan:
 
     @property
     def acts(self) -> tuple[PodPlan, ...]:
-        """The plans to carry out: those with a change or an adoption; none while the quota only observes."""
-        if not self.quota.enforces:
-            return ()
+        """The plans with something to do."""
         return tuple(plan for plan in self.pods if plan.change or plan.adopt)
 
 
@@ -56,13 +56,24 @@ def plan_namespace(seen: Observation) -> NamespacePlan:
     quotas = tuple(
         QuotaPlan(
             quota,
-            tuple(plan_pod(pod, quota, seen.setbacks.get(pod.uid)) for pod in claims.by_quota[quota.uid]),
+            tuple(
+                _awaited(plan_pod(pod, quota, seen.setbacks.get(pod.uid)), seen.stale)
+                for pod in claims.by_quota[quota.uid]
+            ),
             claims.overlaps[quota.uid],
         )
         for quota in seen.quotas
     )
     # Whom a quota selects that can't be read, nobody knows: while there is one, nothing is given back.
-    held = () if seen.invalid else tuple(pod for pod in claims.free if pod.adopted)
-    releases = tuple(plan_release(pod, seen.setbacks.get(pod.uid)) for pod in held)
-    budgets = () if seen.invalid else plan_budgets(seen.quotas, seen.resource_quotas)
-    return NamespacePlan(quotas, releases, budgets)
+    if seen.invalid:
+        return NamespacePlan(quotas)
+    left = (pod for pod in claims.free if pod.adopted and pod.uid not in seen.stale)
+    releases = tuple(plan_release(pod, seen.setbacks.get(pod.uid)) for pod in left)
+    return NamespacePlan(quotas, releases, plan_budgets(seen.quotas, seen.resource_quotas))
+
+
+def _awaited(plan: PodPlan, stale: frozenset[str]) -> PodPlan:
+    """On a pod that is seen as it was before the last step, the next one isn't decided."""
+    if plan.pod.uid not in stale:
+        return plan
+    return replace(plan, state=State.RESIZING, change=None, adopt=False, message="")

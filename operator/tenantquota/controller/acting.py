@@ -1,0 +1,61 @@
+"""Carries out plans: each pod's step as one short chain of requests, many pods at once."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tenantquota.domain.budgets import BudgetChange
+from tenantquota.domain.decisions import Outcome, Result
+from tenantquota.domain.model import Quota
+from tenantquota.domain.resizes import PodPlan, State
+from tenantquota.kube.client import Client, GoneError, KubeError, RefusedError
+from tenantquota.kube.writing import adopt_pod, release_pod, resize_pod, write_budget
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Acts on the API server with at most as many requests at once as the semaphore lets through."""
+
+    client: Client
+    slots: asyncio.Semaphore
+
+    async def hold(self, plans: Iterable[PodPlan], quota: Quota) -> list[Result]:
+        """Adopts and resizes the pods of a quota; one that observes only says what it would do."""
+        if not quota.enforces:
+            return [Result(plan, Outcome.OBSERVED) for plan in plans]
+        return list(await asyncio.gather(*(self._step(plan, quota.tenant) for plan in plans)))
+
+    async def release(self, plans: Iterable[PodPlan]) -> list[Result]:
+        """Gives pods back what they declare, then lets them go."""
+        return list(await asyncio.gather(*(self._step(plan, None) for plan in plans)))
+
+    async def budgets(self, namespace: str, changes: Iterable[BudgetChange]) -> dict[str, str]:
+        """Writes and deletes ResourceQuotas; what went wrong, by the ResourceQuota's name, for people."""
+        problems = {}
+        for change in changes:
+            try:
+                await write_budget(self.client, namespace, change)
+            except KubeError as error:
+                problems[change.name] = f"ResourceQuota {change.name}: {error}"
+        return problems
+
+    async def _step(self, plan: PodPlan, tenant: str | None) -> Result:
+        async with self.slots:
+            try:
+                return Result(plan, Outcome.APPLIED, generation=await self._requests(plan, tenant))
+            except GoneError:
+                return Result(plan, Outcome.GONE)
+            except RefusedError as error:
+                return Result(plan, Outcome.REFUSED, str(error))
+            except KubeError as error:
+                return Result(plan, Outcome.FAILED, str(error))
+
+    async def _requests(self, plan: PodPlan, tenant: str | None) -> int:
+        """What a pod declares is written down before it is changed, and forgotten after it has it back, so
+        that a crash between two requests loses nothing."""
+        if tenant is not None and plan.adopt:
+            await adopt_pod(self.client, plan.pod, tenant)
+        generation = await resize_pod(self.client, plan.pod, plan.change) if plan.change else 0
+        if tenant is None and plan.state is not State.REFUSED:
+            await release_pod(self.client, plan.pod)
+        return generation

@@ -1,0 +1,83 @@
+"""Kubernetes Events and the audit log: who was changed, why, and what came of it."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import uuid4
+
+from tenantquota.api.names import API_VERSION, GROUP, MANAGER
+from tenantquota.api.tenantquota import Condition, ConditionStatus, Decision
+from tenantquota.domain.decisions import Outcome, Result, describe
+from tenantquota.domain.model import InvalidQuota, Pod, Quota
+from tenantquota.kube.writing import resources_body
+
+NOTE_BYTES: Final = 1024
+"""The longest note of an Event that the API server takes."""
+
+_audit = logging.getLogger("tenantquota.audit")
+
+
+def event(
+    about: Pod | Quota | InvalidQuota, reason: str, note: str, now: str, *, warning: bool = False
+) -> dict[str, Any]:
+    """An ``events.k8s.io/v1`` Event; ``now`` is RFC 3339."""
+    pod = isinstance(about, Pod)
+    return {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"namespace": about.namespace, "name": f"{about.name[:200]}.{uuid4().hex[:16]}"},
+        "eventTime": now,
+        "type": "Warning" if warning else "Normal",
+        "reason": reason,
+        "action": reason,
+        "note": note.encode()[:NOTE_BYTES].decode(errors="ignore"),
+        "reportingController": f"{GROUP}/controller",
+        "reportingInstance": MANAGER,
+        "regarding": {
+            "apiVersion": "v1" if pod else API_VERSION,
+            "kind": "Pod" if pod else "TenantQuota",
+            "namespace": about.namespace,
+            "name": about.name,
+            "uid": about.uid,
+        },
+    }
+
+
+def decision_event(quota: Quota | InvalidQuota, decision: Decision, now: str) -> dict[str, Any]:
+    note = f"{decision.target}: {decision.message}"
+    if decision.outcome != Outcome.APPLIED:
+        note = f"{decision.outcome}: {note}"
+    trouble = decision.outcome in {Outcome.REFUSED, Outcome.FAILED}
+    return event(quota, decision.rule, note, now, warning=trouble)
+
+
+def condition_event(quota: Quota | InvalidQuota, condition: Condition, now: str) -> dict[str, Any]:
+    trouble = condition.status is ConditionStatus.FALSE
+    return event(quota, condition.reason, f"{condition.type}: {condition.message}", now, warning=trouble)
+
+
+def audit(result: Result, quota: Quota | None, now: str) -> None:
+    """One record on the log per pod and decision, complete enough to check it afterwards."""
+    plan = result.plan
+    change: Mapping[str, Any] = plan.change or {}
+    _audit.info(
+        "%s: %s",
+        result.outcome.value,
+        describe(plan.pod, change),
+        extra={
+            "audit": {
+                "time": now,
+                "rule": plan.rule.value,
+                "namespace": plan.pod.namespace,
+                "pod": plan.pod.name,
+                "uid": plan.pod.uid,
+                "tenant": quota.tenant if quota else plan.pod.tenant,
+                "quota": quota.name if quota else None,
+                "quotaGeneration": quota.generation if quota else None,
+                "old": {c.name: resources_body(c.spec) for c in plan.pod.containers if c.name in change},
+                "new": {name: resources_body(resources) for name, resources in change.items()},
+                "outcome": result.outcome.value,
+                "message": result.message or plan.message,
+            }
+        },
+    )

@@ -1,0 +1,48 @@
+"""What the controller remembers between reconciles. All of it may be lost: a restart costs a few requests
+that change nothing."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from tenantquota.api.tenantquota import TenantQuotaStatus
+from tenantquota.domain.model import Pod, Quota
+from tenantquota.domain.resizes import Setback, setback_of
+
+
+@dataclass(slots=True)
+class Memory:
+    setbacks: dict[str, tuple[Setback, float]] = field(default_factory=dict)
+    """Pod's uid → the resize that didn't go through, and when (monotonic seconds)."""
+    written_generation: dict[str, int] = field(default_factory=dict)
+    """Pod's uid → the generation that the last resize wrote; what the index shows before that is old."""
+    written_status: dict[str, tuple[int, TenantQuotaStatus]] = field(default_factory=dict)
+    """Quota's uid → the status last written, with its resourceVersion."""
+    gone: set[str] = field(default_factory=set)
+    """Uids that the API server no longer knows though the index still shows them: a watch that breaks can
+    lose a deletion."""
+
+    def setback(self, pod: Pod, now: float) -> Setback | None:
+        """The pod's setback with its age, what the kubelet says now before what is remembered."""
+        if (seen := setback_of(pod)) is not None:
+            self.setbacks[pod.uid] = (seen, now)
+        if pod.uid not in self.setbacks:
+            return None
+        setback, since = self.setbacks[pod.uid]
+        return replace(setback, age_seconds=now - since)
+
+    def stale(self, pod: Pod) -> bool:
+        """The index doesn't show yet what was last written to the pod."""
+        return pod.generation < self.written_generation.get(pod.uid, 0)
+
+    def with_latest_status(self, quota: Quota) -> Quota:
+        """The quota with the status that was written last, where the index doesn't show that yet."""
+        version, status = self.written_status.get(quota.uid, (0, quota.status))
+        return replace(quota, status=status) if version > quota.resource_version else quota
+
+    def forget_all_but(self, uids: Iterable[str]) -> None:
+        """Drops what is remembered of objects that are no more."""
+        alive = set(uids)
+        for remembered in (self.setbacks, self.written_generation, self.written_status):
+            for uid in remembered.keys() - alive:
+                del remembered[uid]
+        self.gone &= alive

@@ -1,0 +1,143 @@
+"""One namespace: gather what is known, decide, act, and say so."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from tenantquota.api.tenantquota import Decision, TenantQuotaStatus
+from tenantquota.controller.acting import Actor
+from tenantquota.controller.events import audit, condition_event, decision_event, event
+from tenantquota.controller.memory import Memory
+from tenantquota.controller.views import Views
+from tenantquota.domain.budgets import resource_quota_name
+from tenantquota.domain.conditions import status_of, status_of_invalid, transitions
+from tenantquota.domain.decisions import Outcome, Result, farewell, news, summarise
+from tenantquota.domain.model import InvalidQuota, Quota
+from tenantquota.domain.plan import NamespacePlan, Observation, QuotaPlan, plan_namespace
+from tenantquota.domain.resizes import refusal
+from tenantquota.kube.client import Client, GoneError, KubeError
+from tenantquota.kube.reading import read_quota
+from tenantquota.kube.writing import list_quota_uids, write_event, write_status
+from tenantquota.metrics import ControllerMetrics
+
+_log = logging.getLogger(__name__)
+
+
+def utc_now() -> str:
+    """RFC 3339 with microseconds, as Events want it."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciler:
+    """Brings one namespace at a time to what its quotas say; level-triggered, so that it never matters what
+    happened, only what is."""
+
+    client: Client
+    actor: Actor
+    views: Views
+    memory: Memory
+    metrics: ControllerMetrics
+    system_namespaces: frozenset[str]
+    monotonic: Callable[[], float] = time.monotonic
+    now: Callable[[], str] = utc_now
+
+    async def reconcile(self, namespace: str) -> None:
+        """Raises KubeError where even the status could not be written; the caller tries again."""
+        with self.metrics.reconcile_seconds.time():
+            seen = self.gather(namespace)
+            plan = plan_namespace(seen)
+            problems = await self.actor.budgets(namespace, plan.budgets)
+            for quota_plan in plan.quotas:
+                await self._hold(quota_plan, problems.get(resource_quota_name(quota_plan.quota)))
+            for invalid in seen.invalid:
+                await self._publish(invalid, status_of_invalid(invalid, self.now()), [])
+            await self._release(plan)
+
+    def gather(self, namespace: str) -> Observation:
+        """All that is known of the namespace, without a request."""
+        now, gone = self.monotonic(), self.memory.gone
+        quotas = [quota for quota in self.views.quotas.get(namespace, ()) if quota.uid not in gone]
+        pods = tuple(pod for pod in self.views.pods.get(namespace, ()) if pod.uid not in gone)
+        setbacks = {pod.uid: setback for pod in pods if (setback := self.memory.setback(pod, now))}
+        return Observation(
+            namespace,
+            tuple(self.memory.with_latest_status(quota) for quota in quotas if isinstance(quota, Quota)),
+            tuple(quota for quota in quotas if isinstance(quota, InvalidQuota)),
+            pods,
+            tuple(self.views.resource_quotas.get(namespace, ())),
+            setbacks,
+            stale=frozenset(pod.uid for pod in pods if self.memory.stale(pod)),
+            system=namespace in self.system_namespaces,
+        )
+
+    async def sweep(self) -> None:
+        """Finds quotas whose deletion a broken watch has lost, and forgets what no longer exists."""
+        alive = await list_quota_uids(self.client)
+        shown = {quota.uid for quotas in self.views.quotas.values() for quota in quotas}
+        self.memory.gone |= shown - alive
+        self.memory.forget_all_but(self.views.uids())
+
+    async def _hold(self, plan: QuotaPlan, budget_problem: str | None) -> None:
+        results = await self.actor.hold(plan.acts, plan.quota)
+        self._remember(results)
+        now = self.now()
+        decisions = news(summarise(results, now), plan.quota.status.decisions)
+        for result in results:
+            if decisions and result.plan.change:
+                audit(result, plan.quota, now)
+        problems = [budget_problem] if budget_problem else []
+        problems += [f"{r.plan.pod.name}: {r.message}" for r in results if r.outcome is Outcome.FAILED]
+        await self._publish(plan.quota, status_of(plan, problems, decisions, now), decisions)
+
+    async def _release(self, plan: NamespacePlan) -> None:
+        results = await self.actor.release(plan.releases)
+        self._remember(results)
+        now = self.now()
+        for result in results:
+            audit(result, None, now)
+            if result.outcome is Outcome.APPLIED:
+                await self._tell([event(result.plan.pod, "QuotaGone", farewell(result.plan), now)])
+
+    def _remember(self, results: Iterable[Result]) -> None:
+        now = self.monotonic()
+        for result in results:
+            uid = result.plan.pod.uid
+            self.metrics.steps.labels(result.plan.rule.value, result.outcome.value).inc()
+            if result.generation:
+                self.memory.written_generation[uid] = result.generation
+            if result.outcome is Outcome.GONE:
+                self.memory.gone.add(uid)
+            if result.outcome is Outcome.REFUSED:
+                self.memory.setbacks[uid] = (refusal(result.plan, result.message), now)
+            if result.outcome in {Outcome.REFUSED, Outcome.FAILED}:
+                self.metrics.api_errors.labels("resize").inc()
+
+    async def _publish(
+        self, quota: Quota | InvalidQuota, status: TenantQuotaStatus, decisions: Sequence[Decision]
+    ) -> None:
+        """Writes the status where it says something new, and tells people what changed."""
+        if status == quota.status:
+            return
+        try:
+            written = read_quota(await write_status(self.client, quota, status))
+        except GoneError:
+            self.memory.gone.add(quota.uid)
+            return
+        if isinstance(written, Quota):
+            self.memory.written_status[quota.uid] = (written.resource_version, written.status)
+        now = self.now()
+        await self._tell(decision_event(quota, decision, now) for decision in decisions)
+        await self._tell(condition_event(quota, each, now) for each in transitions(quota.status, status))
+
+    async def _tell(self, events: Iterable[dict[str, Any]]) -> None:
+        """Events are for people: one that can't be written is no ground to hold up a limit."""
+        for body in events:
+            try:
+                await write_event(self.client, body)
+            except KubeError as error:
+                self.metrics.api_errors.labels("event").inc()
+                _log.warning("an Event could not be written: %s", error)

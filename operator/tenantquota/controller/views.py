@@ -1,0 +1,27 @@
+"""What the watches have seen, by namespace. Filled by Kopf's indices, never written here."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from tenantquota.domain.budgets import OwnedResourceQuota
+from tenantquota.domain.model import InvalidQuota, Pod, Quota
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    pods: Mapping[str, Collection[Pod]]
+    quotas: Mapping[str, Collection[Quota | InvalidQuota]]
+    resource_quotas: Mapping[str, Collection[OwnedResourceQuota]]
+
+    def concerned(self) -> Iterator[str]:
+        """Namespaces in which there may be something to do: those with a quota or with pods that one held."""
+        yield from self.quotas
+        for namespace, pods in self.pods.items():
+            if namespace not in self.quotas and any(pod.adopted for pod in pods):
+                yield namespace
+
+    def uids(self) -> Iterator[str]:
+        for pods in self.pods.values():
+            yield from (pod.uid for pod in pods)
+        for quotas in self.quotas.values():
+            yield from (quota.uid for quota in quotas)
