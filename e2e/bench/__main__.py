@@ -1,0 +1,89 @@
+"""The command line of the benchmark; see the package."""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+from e2e.bench import race, report
+from e2e.bench.arms import BareLoopArm, OperatorArm
+from e2e.harness import tenants
+from e2e.harness.cluster import NODE, Cluster, NoClusterError, is_ready
+from e2e.harness.controller import find_controller
+from e2e.harness.figures import machine
+from e2e.harness.wait import DeadlineExceededError
+
+AGENTS = "agents"
+MEMORY = "128Mi"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m e2e.bench", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--pods", type=int, default=50, help="running pods, all on one node (default: 50)")
+    parser.add_argument("--changes", type=int, default=12, help="changes by each arm (default: 12)")
+    parser.add_argument("--idle-seconds", type=float, default=30, help="to measure the idle controller over")
+    parser.add_argument(
+        "--quick", action="store_true", help="10 pods, 3 changes, no restart: does it work at all"
+    )
+    parser.add_argument("--no-restart", action="store_true", help="leave the controller running")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.pods, options.changes, options.idle_seconds, options.no_restart = 10, 3, 5.0, True
+    if options.pods < 1 or options.changes < 1:
+        parser.error("--pods and --changes must be at least 1")
+    try:
+        result = measure(Cluster(), options)
+    except (NoClusterError, DeadlineExceededError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    paths = report.write(result)
+    print(f"\n{report.markdown(result)}")
+    print(f"Written: {', '.join(map(str, paths))}")
+    return 0
+
+
+def measure(cluster: Cluster, options: argparse.Namespace) -> report.Result:
+    start = time.monotonic()
+
+    def say(text: str) -> None:
+        elapsed = int(time.monotonic() - start)
+        print(f"[{elapsed // 60:2}:{elapsed % 60:02}] {text}", flush=True)
+
+    controller = find_controller(cluster)
+    node = schedulable_node(cluster)
+    with cluster.temporary_namespaces("bench", "agents") as (tenant,):
+        say(f"starting {options.pods} pods on node {node} in namespace {tenant}")
+        cluster.apply(tenants.agents(AGENTS, tenant, replicas=options.pods, node=node))
+        containers = cluster.wait_ready(tenant, options.pods, deadline_seconds=60 + 5 * options.pods)
+        say("all are Ready")
+        with BareLoopArm(cluster, tenant, containers) as bare_loop:
+            operator = OperatorArm(cluster, tenant, MEMORY)
+            changes = race.race(
+                cluster, [operator, bare_loop], containers, controller, changes=options.changes, say=say
+            )
+        say(f"watching the idle controller for {options.idle_seconds:.0f} s")
+        operator.prepare(changes[-1].cpu_millicores)
+        race.settle(cluster, containers)
+        idle = race.idle(controller, options.idle_seconds)
+        restarted = None
+        if not options.no_restart:
+            say("replacing the controller")
+            restarted = race.restart(cluster, controller)
+        say("removing the pods")
+    return report.Result(machine(cluster.version), options.pods, changes, idle, restarted)
+
+
+def schedulable_node(cluster: Cluster) -> str:
+    """The last Ready node that takes pods: a worker where there is one."""
+    nodes = [
+        item["metadata"]["labels"]["kubernetes.io/hostname"]
+        for item in cluster.objects(NODE)
+        if is_ready(item) and not item["spec"].get("taints") and not item["spec"].get("unschedulable")
+    ]
+    if not nodes:
+        raise NoClusterError("no node is Ready and takes pods: see 'kubectl get nodes'")
+    return str(nodes[-1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""Both arms in turn, and what the controller needs meanwhile."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import cycle
+from typing import Final
+
+import psutil
+
+from e2e.bench.arms import Arm
+from e2e.cluster.settings import NAMESPACE as OPERATOR_NAMESPACE
+from e2e.harness.cgroups import read_all
+from e2e.harness.cluster import POD, Cluster, Container, condition, is_ready
+from e2e.harness.limit_watch import Limit, LimitWatch
+from e2e.harness.wait import DeadlineExceededError, NotYet, wait_until
+
+CPU_LIMITS_MILLICORES: Final = (300, 350, 400, 450, 500)
+"""In turn, so that every change is one."""
+ARRIVAL_DEADLINE_SECONDS: Final = 30
+QUIET_PERCENT: Final = 40.0
+QUIET_DEADLINE_SECONDS: Final = 20
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of limits.
+
+    Attributes:
+        first_seconds: from the first request until the first cgroup file held the new limit.
+        last_seconds: until the last did; the figure of the benchmark.
+        controller_cpu_seconds: what the controller used from the request until it was settled.
+        load_average: the machine's, over the minute before.
+    """
+
+    arm: str
+    cpu_millicores: int
+    first_seconds: float
+    last_seconds: float
+    controller_cpu_seconds: float
+    load_average: float
+
+
+@dataclass(frozen=True)
+class ControllerIdle:
+    """What the controller uses while nothing changes."""
+
+    seconds: float
+    millicores: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Restart:
+    """How long a replacement of the controller takes.
+
+    Attributes:
+        replaced_seconds: from the deletion of its pod until another was Ready.
+        ready_seconds: from the start of the new container until it was Ready.
+    """
+
+    replaced_seconds: float
+    ready_seconds: float
+
+
+def race(
+    cluster: Cluster,
+    arms: Sequence[Arm],
+    containers: Sequence[Container],
+    controller: Container,
+    *,
+    changes: int,
+    say: Callable[[str], None],
+) -> list[Change]:
+    """``changes`` changes by each arm, in turn.
+
+    Raises:
+        LimitsMissingError: names the pods that didn't get a change within 30 s.
+    """
+    limits = cycle(CPU_LIMITS_MILLICORES)
+    current = next(limits)
+    arms[0].prepare(current)
+    measured: list[Change] = []
+    for turn in range(1, changes + 1):
+        for arm in arms:
+            arm.prepare(current)
+            current = next(limits)
+            settle(cluster, containers)
+            change = _measure(cluster, arm, containers, controller, current)
+            measured.append(change)
+            say(
+                f"{turn:3} of {changes}  {arm.name:9}  {change.cpu_millicores}m  first after"
+                f" {change.first_seconds:5.2f} s, last after {change.last_seconds:5.2f} s"
+            )
+    return measured
+
+
+def _measure(
+    cluster: Cluster, arm: Arm, containers: Sequence[Container], controller: Container, cpu_millicores: int
+) -> Change:
+    load_average = os.getloadavg()[0]
+    before = read_all([controller])[controller]
+    wanted = {container: Limit(cpu_millicores=cpu_millicores) for container in containers}
+    with LimitWatch(wanted, deadline_seconds=ARRIVAL_DEADLINE_SECONDS) as watch:
+        start = time.time()
+        arm.change(cpu_millicores)
+        arrived = watch.arrivals().values()
+    settle(cluster, containers)
+    after = read_all([controller])[controller]
+    return Change(
+        arm=arm.name,
+        cpu_millicores=cpu_millicores,
+        first_seconds=min(arrived) - start,
+        last_seconds=max(arrived) - start,
+        controller_cpu_seconds=after.cpu_used_seconds - before.cpu_used_seconds,
+        load_average=load_average,
+    )
+
+
+def settle(cluster: Cluster, containers: Sequence[Container]) -> None:
+    """Waits until no pod has a resize on its way, and for a quiet machine (as long as that is to be had)."""
+    (namespace,) = {container.namespace for container in containers}
+
+    def resized() -> bool:
+        pods = cluster.pods(namespace)
+        waiting = [
+            pod["metadata"]["name"]
+            for pod in pods
+            if pod["status"].get("observedGeneration") != pod["metadata"]["generation"]
+            or condition(pod, "PodResizePending")
+            or condition(pod, "PodResizeInProgress")
+        ]
+        if waiting:
+            raise NotYet(f"{len(waiting)} of {len(pods)} are on their way, such as {waiting[0]}")
+        return True
+
+    wait_until(
+        resized, what="resizes to be done", deadline_seconds=2 * ARRIVAL_DEADLINE_SECONDS, poll_seconds=0.5
+    )
+    try:
+        wait_until(
+            lambda: psutil.cpu_percent(interval=0.5) < QUIET_PERCENT,
+            what="a quiet machine",
+            deadline_seconds=QUIET_DEADLINE_SECONDS,
+            poll_seconds=0,
+        )
+    except DeadlineExceededError:
+        return  # a busy machine slows both arms; the report has its load
+
+
+def idle(controller: Container, seconds: float) -> ControllerIdle:
+    """The controller's use over a time in which nothing is asked of it."""
+    before = read_all([controller])[controller]
+    time.sleep(seconds)  # the window that is measured
+    after = read_all([controller])[controller]
+    used = after.cpu_used_seconds - before.cpu_used_seconds
+    window = after.at_seconds - before.at_seconds
+    return ControllerIdle(window, used / window * 1000, after.memory_used_bytes)
+
+
+def restart(cluster: Cluster, controller: Container) -> Restart:
+    """Deletes the controller's pod and waits for its successor."""
+
+    def successor() -> tuple[float, float]:
+        for pod in cluster.pods(OPERATOR_NAMESPACE, selector="app.kubernetes.io/component=controller"):
+            if pod["metadata"]["name"] != controller.pod and is_ready(pod):
+                running = pod["status"]["containerStatuses"][0]["state"]["running"]
+                return _epoch(running["startedAt"]), _epoch(
+                    (condition(pod, "Ready") or {})["lastTransitionTime"]
+                )
+        raise NotYet("no other pod is Ready")
+
+    start = time.time()
+    cluster.delete(POD, controller.pod, controller.namespace)
+    started, ready = wait_until(
+        successor, what="the controller's successor", deadline_seconds=120, poll_seconds=0.1
+    )
+    return Restart(replaced_seconds=time.time() - start, ready_seconds=ready - started)
+
+
+def _epoch(timestamp: str) -> float:
+    return datetime.fromisoformat(timestamp).timestamp()
