@@ -1,0 +1,94 @@
+"""Short ways to say which quota and pod a test is about. CPU in milli-CPU, memory in MiB."""
+
+from dataclasses import replace
+from typing import Any
+
+from tenantquota.api.tenantquota import Enforcement, LabelSelector
+from tenantquota.domain.model import (
+    Budget,
+    Container,
+    ContainerQuota,
+    PendingResize,
+    Pod,
+    QosClass,
+    Quota,
+    Resources,
+)
+
+MI = 2**20
+
+
+def res(
+    cpu_limit: int | None = None,
+    memory_limit: int | None = None,
+    cpu_request: int | None = None,
+    memory_request: int | None = None,
+) -> Resources:
+    return Resources(
+        cpu_limit,
+        memory_limit and memory_limit * MI,
+        cpu_request,
+        memory_request and memory_request * MI,
+    )
+
+
+def quota(
+    cpu: int = 500,
+    memory: int = 128,
+    cpu_request: int | None = 50,
+    memory_request: int | None = 32,
+    *,
+    name: str = "q",
+    labels: dict[str, str] | None = None,
+    observe: bool = False,
+    budget: Budget | None = None,
+    **fields: Any,
+) -> Quota:
+    return Quota(
+        namespace="acme",
+        name=name,
+        uid=f"uid-{name}",
+        generation=1,
+        resource_version=1,
+        tenant="acme",
+        selector=LabelSelector(match_labels=labels) if labels else None,
+        container=ContainerQuota(
+            cpu, memory * MI, cpu_request, memory_request * MI if memory_request is not None else None
+        ),
+        budget=budget or Budget(),
+        enforcement=Enforcement.OBSERVE if observe else Enforcement.ENFORCE,
+        **fields,
+    )
+
+
+def container(
+    spec: Resources, actual: Resources | None = None, name: str = "agent", *, sidecar: bool = False
+) -> Container:
+    return Container(name, sidecar, spec, actual)
+
+
+def pod(*containers: Container, name: str = "p", **fields: Any) -> Pod:
+    defaults: dict[str, Any] = {"generation": 1, "observed_generation": 1, "qos": QosClass.BURSTABLE}
+    return Pod(
+        namespace="acme",
+        name=name,
+        uid=f"uid-{name}",
+        labels=fields.pop("labels", {}),
+        containers=containers,
+        **(defaults | fields),
+    )
+
+
+def held(spec: Resources, **fields: Any) -> Pod:
+    """A pod of one container that a quota has adopted, its spec in force."""
+    declared = fields.pop("declared", {"agent": spec})
+    return pod(container(spec, spec), declared=declared, tenant="acme", **fields)
+
+
+def refused(of: Pod, usage_mib: int) -> Pod:
+    """The pod with the kubelet's refusal of its memory limit."""
+    message = (
+        'cannot decrease memory limits: attempting to set container "agent" memory limit (1) below current'
+        f" usage ({usage_mib * MI})"
+    )
+    return replace(of, pending=PendingResize("Error", message))

@@ -1,0 +1,141 @@
+from dataclasses import replace
+
+import pytest
+
+from tenantquota.api.tenantquota import Decision, Phase, TenantQuotaStatus
+from tenantquota.domain.conditions import enforced, ready, status_of, transitions, within_budget
+from tenantquota.domain.model import Budget, InvalidQuota, Pod, QosClass, Quota
+from tenantquota.domain.plan import Observation, QuotaPlan, plan_namespace
+from tenantquota.domain.resizes import setback_of
+from tests.unit.domain.builders import MI, container, held, pod, quota, refused, res
+
+IN_FORCE = res(500, 128, 50, 32)
+
+
+def plan_of(of: Quota, *pods: Pod, **seen: object) -> QuotaPlan:
+    setbacks = {p.uid: setback for p in pods if (setback := setback_of(p))}
+    observation = Observation("acme", (of,), pods=pods, setbacks=setbacks, **seen)  # type: ignore[arg-type]
+    return plan_namespace(observation).quotas[0]
+
+
+def test_all_is_well() -> None:
+    plan = plan_of(quota(), held(IN_FORCE))
+    assert ready(plan, []).good
+    finding = enforced(plan)
+    assert (finding.good, finding.reason) == (True, "LimitsInForce")
+    assert finding.message == "1 of 1 running containers in 1 pods hold their limits"
+
+
+@pytest.mark.parametrize(
+    ("of", "reason", "says"),
+    [
+        (pod(container(res()), qos=QosClass.BEST_EFFORT), "BestEffort", "p (declares no resources"),
+        (pod(container(res(cpu_request=5))), "Resizing", "1 pods are being resized: p"),
+        (
+            refused(
+                pod(container(IN_FORCE, res(500, 512, 50, 32)), declared={}, tenant="acme"), usage_mib=200
+            ),
+            "MemoryAboveLimit",
+            "follows usage down",
+        ),
+        (pod(container(res()), static=True), "Static", "manifest file"),
+    ],
+)
+def test_what_is_not_enforced_is_named_with_what_to_do(of: Pod, reason: str, says: str) -> None:
+    finding = enforced(plan_of(quota(), of))
+    assert (finding.good, finding.reason) == (False, reason)
+    assert says in finding.message
+
+
+def test_many_pods_are_counted_and_a_few_named() -> None:
+    pods = [pod(container(res()), qos=QosClass.BEST_EFFORT, name=f"p{n}") for n in range(9)]
+    message = enforced(plan_of(quota(), *pods)).message
+    assert message.startswith("9 pods have no limits")
+    assert message.endswith("and 6 more")
+
+
+def test_observe_says_what_it_would_do() -> None:
+    finding = enforced(
+        plan_of(quota(observe=True), pod(container(res(cpu_request=5))), held(IN_FORCE, name="b"))
+    )
+    assert (finding.status, finding.reason) == ("Unknown", "Observing")
+    assert "1 of 2 pods would be resized" in finding.message
+
+
+def test_a_system_namespace_is_never_touched() -> None:
+    plan = plan_of(quota(), pod(container(res(cpu_request=5))), system=True)
+    assert plan.pods == ()
+    assert ready(plan, []).reason == "SystemNamespace"
+
+
+def test_an_overlap_names_the_other_quota() -> None:
+    other = quota(name="other")
+    plan = plan_namespace(Observation("acme", (quota(), other), pods=(held(IN_FORCE),))).quotas[0]
+    finding = ready(plan, [])
+    assert finding.reason == "SelectorsOverlap"
+    assert "selected by other too" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("of", "status", "reason"),
+    [
+        (quota(), "True", "NoBudget"),
+        (quota(budget=Budget(memory_bytes=128 * MI)), "True", "HeldAtAdmission"),
+        (quota(budget=Budget(memory_bytes=64 * MI)), "False", "OverBudget"),
+        (quota(budget=Budget(cpu_milli=1000)), "Unknown", "NotHeld"),
+        (quota(budget=Budget(pods=5), observe=True), "Unknown", "Observing"),
+    ],
+)
+def test_budget(of: Quota, status: str, reason: str) -> None:
+    finding = within_budget(plan_of(of, held(IN_FORCE)))
+    assert (finding.status, finding.reason) == (status, reason)
+
+
+def test_the_transition_time_moves_only_with_the_status() -> None:
+    before = status_of(plan_of(quota(), held(IN_FORCE)), [], [], "2026-01-01T00:00:00Z")
+    later = quota(status=before)
+    same = status_of(plan_of(later, held(IN_FORCE)), [], [], "2026-01-02T00:00:00Z")
+    assert same == before
+    worse = status_of(plan_of(later, pod(container(res(cpu_request=5)))), [], [], "2026-01-03T00:00:00Z")
+    times = {condition.type: condition.last_transition_time for condition in worse.conditions}
+    assert times["Enforced"] == "2026-01-03T00:00:00Z"
+    assert times["Ready"] == "2026-01-01T00:00:00Z"
+
+
+def test_the_last_ten_decisions_are_kept() -> None:
+    def decision(number: int) -> Decision:
+        return Decision(time="t", rule="r", target=str(number), outcome="Applied", message="m")
+
+    before = TenantQuotaStatus(decisions=tuple(decision(n) for n in range(9)))
+    plan = plan_of(quota(status=before), held(IN_FORCE))
+    after = status_of(plan, [], [decision(9), decision(10)], "t")
+    assert [d.target for d in after.decisions] == [str(n) for n in range(1, 11)]
+    assert (after.phase, after.pods, after.tenant) == (Phase.NORMAL, 1, "acme")
+
+
+def test_people_hear_of_trouble_and_of_its_end_but_not_of_the_ordinary() -> None:
+    def status(of: Pod, before: TenantQuotaStatus) -> TenantQuotaStatus:
+        return status_of(plan_of(quota(status=before), of), [], [], "t")
+
+    new = TenantQuotaStatus()
+    well = status(held(IN_FORCE), new)
+    assert transitions(new, well) == ()
+    resizing = status(pod(container(res(cpu_request=5))), well)
+    assert transitions(well, resizing) == ()
+    stuck = status(pod(container(res()), qos=QosClass.BEST_EFFORT), resizing)
+    assert [c.reason for c in transitions(resizing, stuck)] == ["BestEffort"]
+    assert [c.reason for c in transitions(stuck, well)] == ["LimitsInForce"]
+
+
+def test_the_quotas_of_a_namespace_with_an_unreadable_one_release_nobody() -> None:
+    unreadable = InvalidQuota("acme", "x", "uid-x", 1, "spec.container: missing")
+    seen = Observation("acme", pods=(held(IN_FORCE),), invalid=(unreadable,))
+    assert plan_namespace(seen).releases == ()
+    assert len(plan_namespace(replace(seen, invalid=())).releases) == 1
+
+
+def test_a_pod_that_is_seen_as_it_was_gets_no_second_step() -> None:
+    fresh = held(res(900, 128, 50, 32), declared={})
+    seen = Observation("acme", (quota(),), pods=(fresh,), stale=frozenset({fresh.uid}))
+    plan = plan_namespace(seen).quotas[0]
+    assert (plan.acts, plan.pods[0].state) == ((), "Resizing")

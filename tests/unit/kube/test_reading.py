@@ -1,0 +1,176 @@
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from tenantquota.api.names import DECLARED_ANNOTATION, TENANT_LABEL
+from tenantquota.api.tenantquota import Enforcement
+from tenantquota.domain.model import (
+    Budget,
+    ContainerQuota,
+    InvalidQuota,
+    PendingResize,
+    QosClass,
+    Quota,
+    Resources,
+)
+from tenantquota.kube.reading import read_declared, read_pod, read_quota, read_resource_quota
+from tenantquota.kube.writing import resources_body
+
+MI = 2**20
+
+POD: dict[str, Any] = {
+    "metadata": {
+        "namespace": "acme",
+        "name": "p",
+        "uid": "u",
+        "generation": 3,
+        "labels": {TENANT_LABEL: "acme"},
+    },
+    "spec": {
+        "containers": [
+            {
+                "name": "agent",
+                "resources": {"limits": {"cpu": "1", "memory": "128Mi"}, "requests": {"cpu": "50m"}},
+            }
+        ],
+        "initContainers": [
+            {"name": "setup", "resources": {}},
+            {"name": "proxy", "restartPolicy": "Always", "resources": {"limits": {"cpu": "100m"}}},
+        ],
+    },
+    "status": {
+        "phase": "Running",
+        "qosClass": "Burstable",
+        "observedGeneration": 2,
+        "containerStatuses": [
+            {
+                "name": "agent",
+                "state": {"running": {}},
+                "resources": {"limits": {"cpu": "500m", "memory": "64Mi"}},
+            }
+        ],
+        "initContainerStatuses": [{"name": "proxy", "state": {"waiting": {}}, "resources": {}}],
+    },
+}
+
+QUOTA: dict[str, Any] = {
+    "metadata": {"namespace": "acme", "name": "q", "uid": "u", "generation": 2, "resourceVersion": "41"},
+    "spec": {
+        "container": {"limits": {"cpu": "500m", "memory": "128Mi"}, "requests": {"cpu": "50m"}},
+        "budget": {"memory": "1Gi", "pods": 10},
+    },
+}
+
+
+def changed(body: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    body = copy.deepcopy(body)
+    *parents, last = path.split(".")
+    target = body
+    for parent in parents:
+        target = target[parent]
+    target[last] = value
+    return body
+
+
+def test_a_pod() -> None:
+    pod = read_pod(POD)
+    assert pod is not None
+    assert (pod.generation, pod.observed_generation, pod.qos) == (3, 2, QosClass.BURSTABLE)
+    agent, proxy = pod.containers
+    assert agent.spec == Resources(1000, 128 * MI, 50, None)
+    assert agent.actual == Resources(500, 64 * MI)
+    assert (proxy.name, proxy.sidecar, proxy.actual) == ("proxy", True, None)
+    assert (pod.adopted, pod.tenant, pod.pending, pod.static) == (False, "acme", None, False)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("status.phase", "Succeeded"), ("status.phase", "Failed"), ("metadata.deletionTimestamp", "now")],
+)
+def test_a_pod_that_has_ended_is_none(path: str, value: str) -> None:
+    assert read_pod(changed(POD, path, value)) is None
+
+
+def test_a_pod_without_a_status_yet() -> None:
+    pod = read_pod(changed(POD, "status", {}))
+    assert pod is not None
+    assert all(container.actual is None for container in pod.containers)
+
+
+def test_conditions_of_a_resize() -> None:
+    conditions = [
+        {"type": "Ready", "status": "True"},
+        {"type": "PodResizePending", "status": "True", "reason": "Deferred", "message": "no room"},
+    ]
+    pod = read_pod(changed(POD, "status.conditions", conditions))
+    assert pod is not None
+    assert pod.pending == PendingResize("Deferred", "no room")
+
+
+def test_static_pods_and_pod_level_resources_are_seen() -> None:
+    static = read_pod(changed(POD, "metadata.annotations", {"kubernetes.io/config.mirror": "x"}))
+    level = read_pod(changed(POD, "spec.resources", {"limits": {"cpu": "1"}}))
+    assert static is not None
+    assert level is not None
+    assert (static.static, level.pod_level_resources) == (True, True)
+
+
+def test_what_a_pod_declares_survives_the_way_there_and_back() -> None:
+    declared = {"agent": Resources(1500, 3 * MI, None, 12345), "proxy": Resources()}
+    written = json.dumps({name: resources_body(resources) for name, resources in declared.items()})
+    assert read_declared(written) == declared
+    pod = read_pod(changed(POD, "metadata.annotations", {DECLARED_ANNOTATION: written}))
+    assert pod is not None
+    assert pod.declared == declared
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", "[]", "3", '{"agent": 3}', '{"agent": {"limits": {"cpu": "x"}}}']
+)
+def test_nonsense_declares_nothing(text: str) -> None:
+    assert read_declared(text) == {}
+    assert read_declared(None) is None
+
+
+def test_a_quota() -> None:
+    quota = read_quota(QUOTA)
+    assert isinstance(quota, Quota)
+    assert (quota.tenant, quota.generation, quota.resource_version) == ("acme", 2, 41)
+    assert quota.container == ContainerQuota(500, 128 * MI, 50, None)
+    assert quota.budget == Budget(None, 1024 * MI, 10)
+    assert (quota.enforcement, quota.covers_namespace) == (Enforcement.ENFORCE, True)
+
+
+def test_a_quota_of_a_newer_version_is_read_as_far_as_it_is_known() -> None:
+    assert isinstance(read_quota(changed(QUOTA, "spec.novelty", {"a": 1})), Quota)
+    assert isinstance(read_quota(changed(QUOTA, "status", {"phase": "Unheard"})), Quota)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "problem"),
+    [
+        ("spec", {}, "spec.container: Field required"),
+        ("spec.container.limits", {"cpu": "1"}, "spec.container.limits.memory: Field required"),
+        ("spec.container.limits.cpu", "much", "'much' is not a quantity"),
+    ],
+)
+def test_a_quota_that_cant_be_read_says_why(path: str, value: Any, problem: str) -> None:
+    quota = read_quota(changed(QUOTA, path, value))
+    assert isinstance(quota, InvalidQuota)
+    assert problem in quota.problem
+
+
+def test_a_resource_quota() -> None:
+    owned = read_resource_quota(
+        {
+            "metadata": {"name": "tenantquota-q", "ownerReferences": [{"uid": "u"}]},
+            "spec": {"hard": {"limits.memory": "1Gi", "pods": "10"}},
+        }
+    )
+    assert (owned.name, owned.owner_uid, owned.hard) == (
+        "tenantquota-q",
+        "u",
+        {"limits.memory": 2**30, "pods": 10},
+    )
