@@ -76,6 +76,4 @@ def test_use_between_two_readings() -> None:
             .replace("nr_throttled 100", "nr_throttled 119")
         )[ID],
     )
-    assert cpu_use(EXPECTED, after) == CpuUse(
-        seconds=2.0, millicores=250.0, periods=20, throttled_periods=19
-    )
+    assert cpu_use(EXPECTED, after) == CpuUse(seconds=2.0, millicores=250.0, periods=20, throttled_periods=19)
