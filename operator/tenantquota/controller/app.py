@@ -9,7 +9,7 @@ from typing import Any
 import kopf
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from tenantquota.api.names import GROUP
+from tenantquota.api.names import GROUP, MANAGER
 from tenantquota.controller.acting import Actor
 from tenantquota.controller.handlers import register
 from tenantquota.controller.http import serve
@@ -43,7 +43,9 @@ class _Controller:
         kopf.on.startup(registry=registry)(self.start)
         kopf.on.cleanup(registry=registry)(self.stop)
         register(registry, self.changed)
-        await kopf.operator(registry=registry, standalone=True, clusterwide=True)
+        # Kopf would look its user up by uid, which no passwd file of the image knows.
+        identity: Any = MANAGER
+        await kopf.operator(registry=registry, identity=identity, standalone=True, clusterwide=True)
 
     async def start(self, *, settings: kopf.OperatorSettings, **views: Any) -> None:
         configure(settings)
