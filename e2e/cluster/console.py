@@ -1,0 +1,203 @@
+"""What a person sees while long steps run: a line at the start, one every 15 seconds, one at the end.
+
+The output of a step goes to a log file of its own. When the step fails, the end of that file is shown, with
+its path and what to do.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+HEARTBEAT_SECONDS = 15.0
+TAIL_LINES = 20
+LINE_WIDTH = 100
+
+
+class StepError(Exception):
+    """A step that failed.
+
+    Attributes:
+        hint: what the person at the terminal can do about it.
+        log: the file with the step's output, if it has one.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", log: Path | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.log = log
+
+
+def duration(seconds: float) -> str:
+    """Elapsed time as a person reads it: `7 s`, `2 min 05 s`, `1 h 01 min`."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def last_line(log: Path, width: int = LINE_WIDTH) -> str:
+    """What a command wrote last to a log that may be growing, cut to `width` characters; "" if nothing yet."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 4096))
+        lines = file.read().decode(errors="replace").replace("\r", "\n").splitlines()
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return "" if last.startswith("$ ") else last[:width]
+
+
+def tail(log: Path, lines: int = TAIL_LINES) -> str:
+    """The last `lines` lines of a file."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+class Console:
+    """Runs commands and says so."""
+
+    def __init__(
+        self, logs: Path, *, heartbeat: float = HEARTBEAT_SECONDS, out: IO[str] | None = None
+    ) -> None:
+        self._logs = logs
+        self._heartbeat = heartbeat
+        self._out = out or sys.stdout
+        self._start = time.monotonic()
+        self._written: set[Path] = set()
+
+    def say(self, text: str) -> None:
+        """Prints one line, with the time since the start before it."""
+        elapsed = int(time.monotonic() - self._start)
+        print(f"[{elapsed // 60:2d}:{elapsed % 60:02d}] {text}", file=self._out, flush=True)
+
+    def log(self, step: str) -> Path:
+        """The path of the step's log file, which is emptied the first time that this run asks for it."""
+        self._logs.mkdir(parents=True, exist_ok=True)
+        log = self._logs / f"{step}.log"
+        if log not in self._written:
+            self._written.add(log)
+            log.write_text("")
+        return log
+
+    def run(
+        self,
+        title: str,
+        command: Sequence[str | Path],
+        *,
+        step: str,
+        hint: str = "",
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        stdin: str | None = None,
+        quiet: bool = False,
+    ) -> None:
+        """Runs a command to its end, its output in the step's log.
+
+        Args:
+            title: what is being done, for the person at the terminal.
+            step: names the log file; steps of one name append to it within a run of this program.
+            hint: what to do should it fail.
+            env: variables on top of this process's own.
+            quiet: no line at the start, for steps that take a second or two.
+
+        Raises:
+            StepError: when it ends with another code than 0, or cannot be started.
+        """
+        log = self.log(step)
+        if not quiet:
+            self.say(f"{title} (log: {log})")
+        started = time.monotonic()
+        with log.open("a") as output:
+            print(f"$ {' '.join(map(str, command))}", file=output, flush=True)
+            try:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **(env or {})},
+                    cwd=cwd,
+                    text=True,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise StepError(f"{title}: cannot run {command[0]}: {error.strerror}", hint=hint) from error
+            try:
+                self._feed(process, stdin)
+                code = self.wait(process, title, started, log)
+            finally:
+                end_group(process)
+        if code != 0:
+            raise StepError(f"{title}: failed with exit code {code}", hint=hint, log=log)
+        if not quiet:
+            self.say(f"{title}: done in {duration(time.monotonic() - started)}")
+
+    @staticmethod
+    def _feed(process: subprocess.Popen[str], stdin: str | None) -> None:
+        if stdin is None or process.stdin is None:
+            return
+        try:
+            process.stdin.write(stdin)
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # it ended before it had read all; its exit code and its log say why
+
+    def wait(self, process: subprocess.Popen[str], title: str, started: float, log: Path) -> int:
+        """Waits for a process, with a line every 15 seconds, and returns its exit code.
+
+        Args:
+            started: when it began, on the clock of `time.monotonic`.
+            log: the file that its output goes to.
+        """
+        while True:
+            try:
+                return process.wait(self._heartbeat)
+            except subprocess.TimeoutExpired:
+                self.say(f"{title}: {duration(time.monotonic() - started)} … {last_line(log)}".rstrip(" …"))
+
+
+def end_group(process: subprocess.Popen[str]) -> None:
+    """Ends a process that was started in a session of its own, and its children, if it still runs."""
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def output_of(
+    command: Sequence[str | Path], *, timeout: float = 60, stdin: str | None = None, cwd: Path | None = None
+) -> str:
+    """What a short command prints.
+
+    Raises:
+        StepError: when it fails, cannot be started or takes longer than `timeout` seconds.
+    """
+    shown = " ".join(map(str, command))
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=timeout, input=stdin, cwd=cwd
+        )
+    except FileNotFoundError as error:
+        raise StepError(f"{command[0]}: no such command") from error
+    except subprocess.TimeoutExpired as error:
+        raise StepError(f"{shown}: no answer within {duration(timeout)}") from error
+    except subprocess.CalledProcessError as error:
+        said = (error.stderr or error.stdout).strip()
+        raise StepError(f"{shown}: {said or f'exit code {error.returncode}'}") from error
+    return done.stdout.strip()
+
+
+def succeeds(command: Sequence[str | Path], *, timeout: float = 60) -> bool:
+    """Whether a short command ends with code 0 within `timeout` seconds."""
+    try:
+        output_of(command, timeout=timeout)
+    except StepError:
+        return False
+    return True

@@ -1,0 +1,134 @@
+"""kind, kubectl and helm: the user's own where their version fits, else built or taken from the node image."""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from e2e.cluster import programs
+from e2e.cluster.console import Console, StepError, output_of
+from e2e.cluster.host import link_command
+from e2e.cluster.settings import Settings
+
+COMMANDS_FOR_ALL = Path("/usr/local/bin")
+
+
+def parse_version(text: str) -> tuple[int, int] | None:
+    """Major and minor of the first version like v1.37.2 in a text."""
+    found = re.search(r"v(\d+)\.(\d+)\.\d+", text)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def same_or_newer(found: tuple[int, int] | None, wanted: tuple[int, int]) -> bool:
+    """Whether a command of the version `found` has what one of `wanted` has."""
+    return found is not None and found[0] == wanted[0] and found[1] >= wanted[1]
+
+
+def within_skew(found: tuple[int, int] | None, wanted: tuple[int, int]) -> bool:
+    """Whether a kubectl may talk to an API server: one minor version apart at most.
+
+    https://kubernetes.io/releases/version-skew-policy/#kubectl
+    """
+    return found is not None and found[0] == wanted[0] and abs(found[1] - wanted[1]) <= 1
+
+
+def users_own(
+    name: str,
+    settings: Settings,
+    version_arguments: list[str],
+    fits: Callable[[tuple[int, int] | None], bool],
+) -> Path | None:
+    """The user's command of that name, found on PATH, if its version fits."""
+    found = _found_elsewhere(name, settings)
+    if found is None:
+        return None
+    try:
+        version = parse_version(output_of([found, *version_arguments], timeout=20))
+    except StepError:
+        return None
+    return found if fits(version) else None
+
+
+def _found_elsewhere(name: str, settings: Settings) -> Path | None:
+    """The command of that name on PATH that is not one of ours."""
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        found = shutil.which(name, path=folder)
+        if found and not Path(found).resolve().is_relative_to(settings.cache.resolve()):
+            return Path(found)
+    return None
+
+
+def ensure_kind(settings: Settings, console: Console) -> None:
+    """Puts kind into the tools folder.
+
+    Raises:
+        StepError: when it must be built and cannot be.
+    """
+    wanted = parse_version(settings.versions.kind_version)
+    _ensure_built(programs.kind(settings.versions), ["version"], wanted, settings, console)
+
+
+def ensure_helm(settings: Settings, console: Console) -> None:
+    """Puts helm into the tools folder.
+
+    Raises:
+        StepError: when it must be built and cannot be.
+    """
+    wanted = parse_version(settings.versions.helm_version)
+    _ensure_built(programs.helm(settings.versions), ["version"], wanted, settings, console)
+
+
+def _ensure_built(
+    program: programs.Program,
+    version_arguments: list[str],
+    wanted: tuple[int, int] | None,
+    settings: Settings,
+    console: Console,
+) -> None:
+    if wanted is None:
+        raise StepError(
+            f"versions.env: {program.name} has the version {program.version}, which is not like v1.2.3"
+        )
+    own = users_own(program.name, settings, version_arguments, lambda found: same_or_newer(found, wanted))
+    target = own or programs.ensure(program, settings.cache, console) / program.name
+    _offer(target, program.name, settings, console)
+
+
+def ensure_kubectl(settings: Settings, node_image: str, console: Console) -> None:
+    """Puts kubectl into the tools folder; where the user has none that fits, the one of the node image.
+
+    Raises:
+        StepError: when it cannot be copied out of the image.
+    """
+    wanted = parse_version(node_image)
+    own = wanted and users_own(
+        "kubectl", settings, ["version", "--client"], lambda found: within_skew(found, wanted)
+    )
+    _offer(own or _kubectl_of(node_image, settings), "kubectl", settings, console)
+
+
+def _kubectl_of(node_image: str, settings: Settings) -> Path:
+    image_id = output_of(["docker", "image", "inspect", "--format", "{{.Id}}", node_image])
+    home = settings.cache / "programs" / f"kubectl-{image_id.removeprefix('sha256:')[:12]}"
+    if not home.is_dir():
+        home.parent.mkdir(parents=True, exist_ok=True)
+        container = output_of(["docker", "create", node_image])
+        try:
+            with tempfile.TemporaryDirectory(dir=home.parent, prefix=".build-") as scratch:
+                result = Path(scratch, "bin")
+                result.mkdir()
+                output_of(["docker", "cp", f"{container}:/usr/bin/kubectl", result])
+                result.rename(home)
+        finally:
+            output_of(["docker", "rm", container])
+    return home / "kubectl"
+
+
+def _offer(target: Path, name: str, settings: Settings, console: Console) -> None:
+    """Links the command into the tools folder, and for everyone's PATH where there is none of that name."""
+    link_command(target, settings.tools, name)
+    if os.access(COMMANDS_FOR_ALL, os.W_OK) and _found_elsewhere(name, settings) is None:
+        if link_command(settings.tools / name, COMMANDS_FOR_ALL, name):
+            console.say(f"there was no {name} on PATH: {COMMANDS_FOR_ALL / name} is now one")
