@@ -8,7 +8,7 @@ from typing import Any
 from e2e.harness import tenants
 from e2e.harness.agents import Agent
 from e2e.harness.cgroups import CgroupError, Reading, read_all
-from e2e.harness.cluster import POD, TENANT_QUOTA, Cluster, Manifest, condition
+from e2e.harness.cluster import POD, TENANT_QUOTA, Cluster, Kind, Manifest, condition
 from e2e.harness.wait import NotYet, wait_until
 
 MI = 2**20
@@ -22,7 +22,10 @@ class Tenant:
 
     def quota(self, cpu: str, memory: str, **fields: Any) -> None:
         """Creates or changes the tenant's quota."""
-        self.cluster.apply(tenants.quota(self.namespace, cpu=cpu, memory=memory, **fields))
+        own_name = {"tenant": fields.pop("tenant")} if "tenant" in fields else {}
+        manifest = tenants.quota(self.namespace, cpu=cpu, memory=memory, **fields)
+        manifest["spec"] |= own_name
+        self.cluster.apply(manifest)
 
     def start(self, *names: str, **fields: Any) -> None:
         """Agents, running when this returns."""
@@ -84,6 +87,13 @@ class Tenant:
             return found
 
         return wait_until(there, what=what, deadline_seconds=deadline_seconds)
+
+    def wait_gone(self, kind: Kind, name: str) -> None:
+        wait_until(
+            lambda: self.cluster.gone(kind, name, self.namespace),
+            what=f"{kind.name} {name} to be gone",
+            deadline_seconds=60,
+        )
 
     def status(self, name: str = tenants.QUOTA) -> Manifest:
         found: Manifest = self.cluster.get(TENANT_QUOTA, name, self.namespace).get("status", {})

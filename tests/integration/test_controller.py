@@ -80,6 +80,7 @@ def test_best_effort_pods_are_named_with_what_to_do(tenant: Tenant) -> None:
     tenant.wait_limits(300, 64, "fine/agent")
     tenant.wait_event("quota", "BestEffort")
     tenant.cluster.delete(POD, "bare", tenant.namespace)
+    tenant.wait_gone(POD, "bare")
     tenant.wait_condition("Enforced", "True", "LimitsInForce")
     tenant.apply(pod)
     tenant.wait_limits(300, 64, "bare/agent")
@@ -281,21 +282,13 @@ class TestBudget:
         )
         message = tenant.wait_condition("WithinBudget", "Unknown", "NotHeld")
         assert "budget.memory and budget.pods can't be held" in message
-        wait_until(
-            lambda: not tenant.cluster.objects(RESOURCE_QUOTA, tenant.namespace),
-            what="the ResourceQuota to be gone",
-            deadline_seconds=30,
-        )
+        tenant.wait_gone(RESOURCE_QUOTA, "tenantquota-quota")
 
     def test_it_goes_with_its_quota(self, tenant: Tenant) -> None:
         tenant.quota("300m", "64Mi", budget={"pods": 2})
         self.wait_pods(tenant, "2")
         tenant.cluster.delete(TENANT_QUOTA, tenants.QUOTA, tenant.namespace)
-        wait_until(
-            lambda: not tenant.cluster.objects(RESOURCE_QUOTA, tenant.namespace),
-            what="the ResourceQuota to be gone",
-            deadline_seconds=60,
-        )
+        tenant.wait_gone(RESOURCE_QUOTA, "tenantquota-quota")
 
     def test_pods_that_are_there_already_can_be_over_it(self, tenant: Tenant) -> None:
         tenant.start("one", "two", "three")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from tenantquota.domain.model import Pod, Quota
 from tenantquota.domain.quantities import format_cpu, format_memory
+from tenantquota.domain.resizes import PodPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +36,30 @@ def resource_quota_name(quota: Quota) -> str:
     return f"tenantquota-{quota.name}"
 
 
-def hard_of(quota: Quota) -> dict[str, int]:
-    """What the ResourceQuota of a quota has to hold; empty where there is nothing to hold or no way to."""
+def hard_of(quota: Quota, pods: Sequence[PodPlan]) -> dict[str, int]:
+    """What the ResourceQuota of a quota has to hold; empty where there is nothing to hold or no way to.
+
+    Memory waits until every pod that can have a limit has one: the first limit of a pod counts as new memory
+    to a ResourceQuota, which would refuse it where the pods that are there pass the budget already.
+    """
     if not (quota.enforces and quota.covers_namespace):
         return {}
-    wanted = {"limits.memory": quota.budget.memory_bytes, "pods": quota.budget.pods}
+    settled = not any(_gets_first_limit(plan) for plan in pods)
+    wanted = {"limits.memory": quota.budget.memory_bytes if settled else None, "pods": quota.budget.pods}
     return {name: value for name, value in wanted.items() if value is not None}
 
 
-def plan_budgets(quotas: Sequence[Quota], owned: Iterable[OwnedResourceQuota]) -> tuple[BudgetChange, ...]:
+def _gets_first_limit(plan: PodPlan) -> bool:
+    return plan.change is not None and any(c.spec.memory_limit_bytes is None for c in plan.pod.containers)
+
+
+def plan_budgets(
+    pods_of: Iterable[tuple[Quota, Sequence[PodPlan]]], owned: Iterable[OwnedResourceQuota]
+) -> tuple[BudgetChange, ...]:
     """What has to change so that exactly the ResourceQuotas of ``hard_of`` are there."""
-    wanted = {resource_quota_name(quota): (quota, hard) for quota in quotas if (hard := hard_of(quota))}
+    wanted = {
+        resource_quota_name(quota): (quota, hard) for quota, pods in pods_of if (hard := hard_of(quota, pods))
+    }
     there = {resource_quota.name: resource_quota for resource_quota in owned}
     writes = [
         BudgetChange(name, hard, quota)

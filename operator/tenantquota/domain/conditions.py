@@ -184,7 +184,7 @@ def within_budget(plan: QuotaPlan) -> Finding:
     if budget.cpu_milli is budget.memory_bytes is budget.pods is None:
         return Finding("WithinBudget", ConditionStatus.TRUE, "NoBudget", "spec.budget sets no bounds")
     if over := over_budget(quota, pods):
-        hint = "; no further pods are admitted" if hard_of(quota) else ""
+        hint = "; no further pods are admitted" if hard_of(quota, ()) else ""
         return Finding("WithinBudget", ConditionStatus.FALSE, "OverBudget", "; ".join(over) + hint)
     if unheld := not_held(quota):
         return Finding("WithinBudget", ConditionStatus.UNKNOWN, "NotHeld", "; ".join(unheld))

@@ -67,9 +67,10 @@ def plan_namespace(seen: Observation) -> NamespacePlan:
     # Whom a quota selects that can't be read, nobody knows: while there is one, nothing is given back.
     if seen.invalid:
         return NamespacePlan(quotas)
+    budgets = plan_budgets(((plan.quota, plan.pods) for plan in quotas), seen.resource_quotas)
     left = (pod for pod in claims.free if pod.adopted and pod.uid not in seen.stale)
     releases = tuple(plan_release(pod, seen.setbacks.get(pod.uid)) for pod in left)
-    return NamespacePlan(quotas, releases, plan_budgets(seen.quotas, seen.resource_quotas))
+    return NamespacePlan(quotas, releases, budgets)
 
 
 def _awaited(plan: PodPlan, stale: frozenset[str]) -> PodPlan:

@@ -20,7 +20,7 @@ statistics are 10 to 15 s old (ground for its refusal), so more often would find
 CAPACITY_RETRY_SECONDS: Final = 180.0
 """How often requests that the node has no room for are asked for again: the kubelet's own rhythm for
 Deferred resizes."""
-REFUSAL_RETRY_SECONDS: Final = 60.0
+REFUSAL_RETRY_SECONDS: Final = 30.0
 """How often a resize is tried again that the API server refused for another reason."""
 MEMORY_HEADROOM_BYTES: Final = 16 * 2**20
 """Room above usage when a limit is stepped down to it, at least; a sixteenth of usage where that is more."""

@@ -1,5 +1,13 @@
-from tenantquota.domain.budgets import BudgetChange, OwnedResourceQuota, not_held, over_budget, plan_budgets
-from tenantquota.domain.model import Budget
+from tenantquota.domain.budgets import (
+    BudgetChange,
+    OwnedResourceQuota,
+    hard_of,
+    not_held,
+    over_budget,
+    plan_budgets,
+)
+from tenantquota.domain.model import Budget, QosClass
+from tenantquota.domain.resizes import plan_pod
 from tests.unit.domain.builders import MI, container, held, pod, quota, res
 
 BUDGET = Budget(cpu_milli=2000, memory_bytes=512 * MI, pods=4)
@@ -8,30 +16,34 @@ HARD = {"limits.memory": 512 * MI, "pods": 4}
 
 def test_memory_and_pods_are_held_by_a_resource_quota() -> None:
     whole = quota(budget=BUDGET)
-    assert plan_budgets([whole], []) == (BudgetChange("tenantquota-q", HARD, whole),)
-    assert plan_budgets([whole], [OwnedResourceQuota("tenantquota-q", "uid-q", HARD)]) == ()
+    assert plan_budgets([(whole, ())], []) == (BudgetChange("tenantquota-q", HARD, whole),)
+    assert plan_budgets([(whole, ())], [OwnedResourceQuota("tenantquota-q", "uid-q", HARD)]) == ()
 
 
 def test_one_that_was_changed_by_hand_is_put_back() -> None:
     whole = quota(budget=BUDGET)
     other = OwnedResourceQuota("tenantquota-q", "uid-q", HARD | {"pods": 40})
-    assert plan_budgets([whole], [other]) == (BudgetChange("tenantquota-q", HARD, whole),)
+    assert plan_budgets([(whole, ())], [other]) == (BudgetChange("tenantquota-q", HARD, whole),)
 
 
 def test_one_of_a_quota_of_the_same_name_that_was_deleted_is_taken_over() -> None:
     whole = quota(budget=BUDGET)
-    assert plan_budgets([whole], [OwnedResourceQuota("tenantquota-q", "uid-old", HARD)])[0].quota is whole
+    assert (
+        plan_budgets([(whole, ())], [OwnedResourceQuota("tenantquota-q", "uid-old", HARD)])[0].quota is whole
+    )
 
 
 def test_one_that_nothing_asks_for_is_deleted() -> None:
     there = [OwnedResourceQuota("tenantquota-q", "uid-q", HARD)]
-    assert plan_budgets([quota()], there) == (BudgetChange("tenantquota-q", {}),)
-    assert plan_budgets([quota(budget=BUDGET, observe=True)], there) == (BudgetChange("tenantquota-q", {}),)
+    assert plan_budgets([(quota(), ())], there) == (BudgetChange("tenantquota-q", {}),)
+    assert plan_budgets([(quota(budget=BUDGET, observe=True), ())], there) == (
+        BudgetChange("tenantquota-q", {}),
+    )
 
 
 def test_a_quota_that_selects_some_pods_says_what_is_not_held() -> None:
     some = quota(budget=BUDGET, labels={"app": "agent"})
-    assert plan_budgets([some], []) == ()
+    assert plan_budgets([(some, ())], []) == ()
     assert [text.split(" ")[0] for text in not_held(some)] == ["budget.cpu", "budget.memory"]
     assert "leave spec.selector out" in not_held(some)[1]
 
@@ -43,3 +55,12 @@ def test_pods_that_are_there_already_can_be_over_the_budget() -> None:
         "3 pods, over budget.pods of 2",
     ]
     assert over_budget(quota(budget=BUDGET), [pod(container(res()))]) == []
+
+
+def test_memory_waits_for_the_first_limits_of_pods_that_have_none() -> None:
+    whole = quota(budget=BUDGET)
+    older = plan_pod(pod(container(res(cpu_request=5))), whole, None)
+    hopeless = plan_pod(pod(container(res()), qos=QosClass.BEST_EFFORT), whole, None)
+    limited = plan_pod(held(res(900, 256, 50, 32), declared={}), whole, None)
+    assert hard_of(whole, [older]) == {"pods": 4}
+    assert hard_of(whole, [hopeless, limited]) == HARD

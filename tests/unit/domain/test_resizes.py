@@ -188,12 +188,12 @@ def test_a_refusal_of_raised_requests_is_about_capacity_and_any_other_is_not() -
     assert refusal(lowering, "403").kind is SetbackKind.REFUSED
 
 
-def test_a_refused_resize_rests_for_a_minute() -> None:
+def test_a_refused_resize_rests_for_a_while() -> None:
     plan = plan_pod(held(IN_FORCE, declared={}), quota(cpu=100), None)
     refused_now = refusal(plan, "exceeded quota")
     again = plan_pod(held(IN_FORCE, declared={}), quota(cpu=100), refused_now)
     assert (again.change, again.state, again.message) == (None, State.REFUSED, "exceeded quota")
-    later = replace(refused_now, age_seconds=60)
+    later = replace(refused_now, age_seconds=30)
     assert plan_pod(held(IN_FORCE, declared={}), quota(cpu=100), later).change is not None
 
 
