@@ -96,8 +96,10 @@ class Tenant:
         )
 
     def status(self, name: str = tenants.QUOTA) -> Manifest:
-        found: Manifest = self.cluster.get(TENANT_QUOTA, name, self.namespace).get("status", {})
-        return found
+        """Empty where there is no such quota, or nobody has looked at it yet."""
+        quotas = self.cluster.objects(TENANT_QUOTA, self.namespace)
+        found = (quota.get("status", {}) for quota in quotas if quota["metadata"]["name"] == name)
+        return next(found, {})
 
     def condition(self, kind: str, name: str = tenants.QUOTA) -> Manifest:
         return condition({"status": self.status(name)}, kind) or {}

@@ -18,7 +18,7 @@ from tenantquota.domain.decisions import Outcome, Result, farewell, news, summar
 from tenantquota.domain.model import InvalidQuota, Quota
 from tenantquota.domain.plan import NamespacePlan, Observation, QuotaPlan, plan_namespace
 from tenantquota.domain.resizes import refusal
-from tenantquota.kube.client import Client, GoneError, KubeError
+from tenantquota.kube.client import Client, GoneError, KubeError, RefusedError
 from tenantquota.kube.reading import read_quota
 from tenantquota.kube.writing import list_quota_uids, write_event, write_status
 from tenantquota.metrics import ControllerMetrics
@@ -134,10 +134,13 @@ class Reconciler:
         await self._tell(condition_event(quota, each, now) for each in transitions(quota.status, status))
 
     async def _tell(self, events: Iterable[dict[str, Any]]) -> None:
-        """Events are for people: one that can't be written is no ground to hold up a limit."""
+        """Events are for people: one that can't be written is no ground to hold up a limit. A namespace that
+        is being deleted takes none, and needs none."""
         for body in events:
             try:
                 await write_event(self.client, body)
+            except RefusedError as error:
+                _log.info("no Event is written: %s", error)
             except KubeError as error:
                 self.metrics.api_errors.labels("event").inc()
                 _log.warning("an Event could not be written: %s", error)
