@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tenantquota.domain.budgets import BudgetChange
 from tenantquota.domain.decisions import Outcome, Result
 from tenantquota.domain.model import Quota
-from tenantquota.domain.resizes import PodPlan, State
+from tenantquota.domain.resizes import PodPlan
 from tenantquota.kube.client import Client, GoneError, KubeError, RefusedError
 from tenantquota.kube.writing import adopt_pod, release_pod, resize_pod, write_budget
 
@@ -56,6 +56,6 @@ class Actor:
         if tenant is not None and plan.adopt:
             await adopt_pod(self.client, plan.pod, tenant)
         generation = await resize_pod(self.client, plan.pod, plan.change) if plan.change else 0
-        if tenant is None and plan.state is not State.REFUSED:
+        if tenant is None:
             await release_pod(self.client, plan.pod)
         return generation
