@@ -62,11 +62,23 @@ class Console:
     """Runs commands and says so."""
 
     def __init__(
-        self, logs: Path, *, heartbeat: float = HEARTBEAT_SECONDS, out: IO[str] | None = None
+        self,
+        logs: Path,
+        *,
+        out: IO[str] | None = None,
+        silent: float = SILENT_SECONDS,
+        heartbeat: float = HEARTBEAT_SECONDS,
     ) -> None:
+        """Args:
+        logs: the folder for log files.
+        out: where lines go; standard output by default.
+        silent: how long a step may take, in seconds, before a line says that it runs.
+        heartbeat: seconds from one such line to the next.
+        """
         self._logs = logs
-        self._heartbeat = heartbeat
         self._out = out or sys.stdout
+        self._silent = silent
+        self._heartbeat = heartbeat
         self._start = time.monotonic()
         self._written: set[Path] = set()
 
@@ -138,7 +150,7 @@ class Console:
         """
         started = time.monotonic()
         try:
-            return process.wait(SILENT_SECONDS)
+            return process.wait(self._silent)
         except subprocess.TimeoutExpired:
             self.say(f"{title} (log: {log})")
         while True:
