@@ -18,7 +18,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 
 from e2e.cluster import debian, deploy, engine, host, images, kind, nodeimage, processes, tools
@@ -133,7 +133,10 @@ def sweep(_settings: Settings, console: Console) -> None:
         processes.end(pid, patience=10)
 
 
-COMMANDS = {"tools": make_tools, "up": up, "logs": logs, "down": down, "sweep": sweep}
+# those that change what others may be making wait for each other
+CHANGING = {"tools": make_tools, "up": up, "down": down}
+LOOKING = {"logs": logs, "sweep": sweep}
+COMMANDS = {**CHANGING, **LOOKING}
 CI_MARK = "TENANTQUOTA_CI_RUN"
 
 
@@ -170,7 +173,7 @@ def main(arguments: list[str]) -> int:
         settings = read_settings(os.environ, keep_engine=given.keep_engine)
         os.environ["PATH"] = f"{settings.tools}{os.pathsep}{os.environ.get('PATH', '')}"
         console = Console(settings.logs)
-        with alone(settings, console):
+        with alone(settings, console) if given.command in CHANGING else nullcontext():
             command(settings, console)
     except SettingError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -178,6 +181,8 @@ def main(arguments: list[str]) -> int:
     except StepError as error:
         _explain(error)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
