@@ -38,9 +38,10 @@ CPU_TOLERANCE = 0.05
 REQUESTS_PER_SECOND = 20.0
 ROUNDS = 2
 ROUND_SECONDS = 5.0
-SLOWED_AT_MOST = 1.5
+SLOWED_AT_MOST = 3.0
 """A neighbour's median latency beside a hog within its quota, against its own without the hog, each in the
-best of its rounds: others on the machine only ever add. Lenient, since isolation is measured in case 4."""
+best of its rounds: others on the machine only ever add. A bound for what is plainly wrong on a machine that
+other tests keep busy; isolation is measured in case 4."""
 
 
 @dataclass
