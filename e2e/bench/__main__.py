@@ -11,6 +11,7 @@ from e2e.harness import tenants
 from e2e.harness.cluster import NODE, Cluster, NoClusterError, is_ready
 from e2e.harness.controller import find_controller
 from e2e.harness.figures import machine
+from e2e.harness.limit_watch import LimitsMissingError
 from e2e.harness.wait import DeadlineExceededError
 
 AGENTS = "agents"
@@ -37,9 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--pods and --changes must be at least 1")
     try:
         result = measure(Cluster(), options)
-    except (NoClusterError, DeadlineExceededError) as error:
+    except (NoClusterError, DeadlineExceededError, LimitsMissingError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted: the pods are removed, nothing is written", file=sys.stderr)
+        return 130
     paths = report.write(result)
     print(f"\n{report.markdown(result)}")
     print(f"Written: {', '.join(map(str, paths))}")
