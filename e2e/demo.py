@@ -214,7 +214,8 @@ NEXT: Final = """
                                                         a pod that declares nothing is born with limits
 
   kubectl create --raw '/api/v1/namespaces/acme/pods/{hog}:8080/proxy/hold?bytes=500000000' -f /dev/null
-  kubectl get pods -n acme                              too much memory: OOMKilled, and nobody else is
+  kubectl get pods -n acme                              too much memory: the request ends in EOF, the
+                                                        container is OOMKilled and comes back within its limit
 
   kubectl delete -f examples/tenants.yaml               ends the show
 

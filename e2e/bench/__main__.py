@@ -6,15 +6,20 @@ import time
 from collections.abc import Sequence
 
 from e2e.bench import race, report
-from e2e.bench.arms import BareLoopArm, OperatorArm
+from e2e.bench.arms import START_CPU_MILLICORES, BareLoopArm, OperatorArm
 from e2e.harness import tenants
 from e2e.harness.cluster import NODE, Cluster, NoClusterError, is_ready
 from e2e.harness.controller import find_controller
 from e2e.harness.figures import machine
+from e2e.harness.limit_watch import LimitsMissingError
 from e2e.harness.wait import DeadlineExceededError
 
 AGENTS = "agents"
 MEMORY = "128Mi"
+RESOURCES = {
+    "limits": {"cpu": f"{START_CPU_MILLICORES}m", "memory": MEMORY},
+    "requests": {"cpu": "5m", "memory": "16Mi"},
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,9 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--pods and --changes must be at least 1")
     try:
         result = measure(Cluster(), options)
-    except (NoClusterError, DeadlineExceededError) as error:
+    except (NoClusterError, DeadlineExceededError, LimitsMissingError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted: the pods are removed, nothing is written", file=sys.stderr)
+        return 130
     paths = report.write(result)
     print(f"\n{report.markdown(result)}")
     print(f"Written: {', '.join(map(str, paths))}")
@@ -53,16 +61,17 @@ def measure(cluster: Cluster, options: argparse.Namespace) -> report.Result:
     node = schedulable_node(cluster)
     with cluster.temporary_namespaces("bench", "agents") as (tenant,):
         say(f"starting {options.pods} pods on node {node} in namespace {tenant}")
-        cluster.apply(tenants.agents(AGENTS, tenant, replicas=options.pods, node=node))
+        cluster.apply(tenants.agents(AGENTS, tenant, replicas=options.pods, resources=RESOURCES, node=node))
         containers = cluster.wait_ready(tenant, options.pods, deadline_seconds=60 + 5 * options.pods)
         say("all are Ready")
-        with BareLoopArm(cluster, tenant, containers) as bare_loop:
-            operator = OperatorArm(cluster, tenant, MEMORY)
+        operator = OperatorArm(cluster, tenant, MEMORY)
+        with BareLoopArm(cluster, containers) as bare_loop:
             changes = race.race(
-                cluster, [operator, bare_loop], containers, controller, changes=options.changes, say=say
+                cluster, operator, bare_loop, containers, controller, changes=options.changes, say=say
             )
+            race.reset(cluster, bare_loop, containers)
         say(f"watching the idle controller for {options.idle_seconds:.0f} s")
-        operator.prepare(changes[-1].cpu_millicores)
+        operator.prepare()
         race.settle(cluster, containers)
         idle = race.idle(controller, options.idle_seconds)
         restarted = None

@@ -15,6 +15,9 @@ from e2e.harness.wait import NotYet, wait_until
 
 PATCHES_AT_A_TIME: Final = 10
 SETTLE_DEADLINE_SECONDS: Final = 60
+START_CPU_MILLICORES: Final = 1000
+"""What every pod has, and declares, when a change begins. Changes go below: an operator may not go above what
+a pod declares."""
 
 
 class Arm(Protocol):
@@ -22,11 +25,11 @@ class Arm(Protocol):
 
     name: str
 
-    def prepare(self, cpu_millicores: int) -> None:
-        """Makes this arm the one that holds the pods, whose limit is ``cpu_millicores`` now."""
+    def prepare(self) -> None:
+        """Makes this arm the one that holds the pods, whose limits stay as they are."""
 
     def change(self, cpu_millicores: int) -> None:
-        """Asks for another limit; what is timed starts here."""
+        """Asks for a limit; what is timed starts here."""
 
 
 class OperatorArm:
@@ -39,43 +42,37 @@ class OperatorArm:
         self._tenant = tenant
         self._memory = memory
 
-    def prepare(self, cpu_millicores: int) -> None:
-        quota = tenants.quota(self._tenant, cpu=f"{cpu_millicores}m", memory=self._memory)
-        self._cluster.apply(quota)
-        self.settle()
-
-    def change(self, cpu_millicores: int) -> None:
-        patch = tenants.limits(cpu=f"{cpu_millicores}m")
-        self._cluster.patch(TENANT_QUOTA, tenants.QUOTA, self._tenant, patch)
-
-    def settle(self) -> None:
-        """Waits until the controller has nothing left to do for the quota."""
-
-        def enforced() -> bool:
-            quota = self._cluster.get(TENANT_QUOTA, tenants.QUOTA, self._tenant)
-            found = condition(quota, "Enforced") or {}
-            if quota.get("status", {}).get("observedGeneration") != quota["metadata"]["generation"]:
-                raise NotYet("the controller hasn't seen the quota's last edit")
-            if found.get("status") != "True":
-                raise NotYet(found.get("message", "no condition Enforced yet"))
-            return True
-
+    def prepare(self) -> None:
+        start = tenants.quota(self._tenant, cpu=f"{START_CPU_MILLICORES}m", memory=self._memory)
+        self._cluster.apply(start)
         wait_until(
-            enforced,
+            self._enforced,
             what=f"the quota of {self._tenant} to be Enforced",
             deadline_seconds=SETTLE_DEADLINE_SECONDS,
             poll_seconds=0.25,
         )
 
+    def change(self, cpu_millicores: int) -> None:
+        patch = tenants.limits(cpu=f"{cpu_millicores}m")
+        self._cluster.patch(TENANT_QUOTA, tenants.QUOTA, self._tenant, patch)
+
+    def _enforced(self) -> bool:
+        quota = self._cluster.get(TENANT_QUOTA, tenants.QUOTA, self._tenant)
+        found = condition(quota, "Enforced") or {}
+        if quota.get("status", {}).get("observedGeneration") != quota["metadata"]["generation"]:
+            raise NotYet("the controller hasn't seen the quota's last edit")
+        if found.get("status") != "True":
+            raise NotYet(found.get("message", "no condition Enforced yet"))
+        return True
+
 
 class BareLoopArm:
-    """A patch of every pod, by the official asynchronous client, without reading the answers' content."""
+    """A patch of every pod, by the official asynchronous client, without a look at what the answers hold."""
 
     name = "bare loop"
 
-    def __init__(self, cluster: Cluster, tenant: str, containers: Collection[Container]) -> None:
+    def __init__(self, cluster: Cluster, containers: Collection[Container]) -> None:
         self._cluster = cluster
-        self._tenant = tenant
         self._containers = list(containers)
         self._runner = asyncio.Runner()
 
@@ -89,13 +86,8 @@ class BareLoopArm:
         self._runner.run(self._api.api_client.close())
         self._runner.close()
 
-    def prepare(self, cpu_millicores: int) -> None:
-        self._cluster.delete(TENANT_QUOTA, tenants.QUOTA, self._tenant)
-        wait_until(
-            lambda: self._cluster.gone(TENANT_QUOTA, tenants.QUOTA, self._tenant),
-            what=f"the quota of {self._tenant} to be gone",
-            deadline_seconds=SETTLE_DEADLINE_SECONDS,
-        )
+    def prepare(self) -> None:
+        """Nothing: no quota holds the pods where none was made."""
 
     def change(self, cpu_millicores: int) -> None:
         resources = {"limits": {"cpu": f"{cpu_millicores}m"}}

@@ -10,11 +10,12 @@ from typing import Final
 
 import psutil
 
-from e2e.bench.arms import Arm
+from e2e.bench.arms import SETTLE_DEADLINE_SECONDS, START_CPU_MILLICORES, Arm
 from e2e.cluster.settings import NAMESPACE as OPERATOR_NAMESPACE
 from e2e.harness.cgroups import read_all
-from e2e.harness.cluster import POD, Cluster, Container, condition, is_ready
+from e2e.harness.cluster import POD, TENANT_QUOTA, Cluster, Container, condition, is_ready
 from e2e.harness.limit_watch import Limit, LimitWatch
+from e2e.harness.tenants import DECLARED_ANNOTATION, QUOTA
 from e2e.harness.wait import DeadlineExceededError, NotYet, wait_until
 
 CPU_LIMITS_MILLICORES: Final = (300, 350, 400, 450, 500)
@@ -67,7 +68,8 @@ class Restart:
 
 def race(
     cluster: Cluster,
-    arms: Sequence[Arm],
+    operator: Arm,
+    bare_loop: Arm,
     containers: Sequence[Container],
     controller: Container,
     *,
@@ -80,21 +82,44 @@ def race(
         LimitsMissingError: names the pods that didn't get a change within 30 s.
     """
     limits = cycle(CPU_LIMITS_MILLICORES)
-    current = next(limits)
-    arms[0].prepare(current)
     measured: list[Change] = []
     for turn in range(1, changes + 1):
-        for arm in arms:
-            arm.prepare(current)
-            current = next(limits)
+        for arm in (operator, bare_loop):
+            reset(cluster, bare_loop, containers)
+            arm.prepare()
             settle(cluster, containers)
-            change = _measure(cluster, arm, containers, controller, current)
+            change = _measure(cluster, arm, containers, controller, next(limits))
             measured.append(change)
             say(
                 f"{turn:3} of {changes}  {arm.name:9}  {change.cpu_millicores}m  first after"
                 f" {change.first_seconds:5.2f} s, last after {change.last_seconds:5.2f} s"
             )
     return measured
+
+
+def reset(cluster: Cluster, bare_loop: Arm, containers: Sequence[Container]) -> None:
+    """Brings the pods to where each change begins: no quota, and the limit that they declare."""
+    (namespace,) = {container.namespace for container in containers}
+    cluster.delete(TENANT_QUOTA, QUOTA, namespace)
+
+    def released() -> bool:
+        held = [
+            pod["metadata"]["name"]
+            for pod in cluster.pods(namespace)
+            if DECLARED_ANNOTATION in pod["metadata"].get("annotations", {})
+        ]
+        if held:
+            raise NotYet(f"{len(held)} still carry what they declared, such as {held[0]}")
+        return cluster.gone(TENANT_QUOTA, QUOTA, namespace)
+
+    wait_until(
+        released,
+        what="the pods to be released from their quota",
+        deadline_seconds=SETTLE_DEADLINE_SECONDS,
+        poll_seconds=0.5,
+    )
+    bare_loop.change(START_CPU_MILLICORES)
+    settle(cluster, containers)
 
 
 def _measure(

@@ -1,8 +1,10 @@
 """From a bare machine to a running cluster with the operator in it, and back.
 
-    python3 -m e2e.cluster tools    .venv and helm: what checks need
+    python3 -m e2e.cluster tools    what checks need: .venv, helm, shellcheck
     python3 -m e2e.cluster up       all of it
+    python3 -m e2e.cluster logs     copies what the cluster's nodes and pods logged to the cache
     python3 -m e2e.cluster down     deletes the cluster, stops the dockerd that `up` started
+    python3 -m e2e.cluster sweep    ends what a CI run left running: what carries its TENANTQUOTA_CI_RUN
 
 `up` does only what is not done yet. Settings come from the environment: TENANTQUOTA_CACHE, WORKERS,
 TENANTQUOTA_NODE_IMAGE, TENANTQUOTA_BASE_IMAGE, and what docker, kubectl, pip and go read there themselves.
@@ -12,13 +14,14 @@ It needs nothing but Python's standard library, since it makes the project's env
 import argparse
 import fcntl
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 
-from e2e.cluster import deploy, engine, host, images, kind, oci_runtime, packages, tools
+from e2e.cluster import debian, deploy, engine, host, images, kind, nodeimage, processes, tools
 from e2e.cluster.console import Console, StepError, output_of, tail
 from e2e.cluster.settings import CLUSTER, CONTEXT, SettingError, Settings, read_settings
 
@@ -26,6 +29,8 @@ from e2e.cluster.settings import CLUSTER, CONTEXT, SettingError, Settings, read_
 def make_tools(settings: Settings, console: Console) -> None:
     """What checks need: the Python environment, helm, shellcheck."""
     host.ensure_python(settings, console)
+    if not shutil.which("shellcheck"):
+        host.install_packages(["shellcheck"], "checking shell scripts", console)
     tools.ensure_helm(settings, console)
 
 
@@ -34,71 +39,63 @@ def up(settings: Settings, console: Console) -> None:
     make_tools(settings, console)
     tools.ensure_kind(settings, console)
     engine.ensure(settings, console)
-    node_image = ensure_node_image(settings, console)
-    tools.ensure_kubectl(settings, node_image, console)
-    ensure_cluster(settings, node_image, console)
+    ensure_cluster(settings, console)
     ensure_operator(settings, console)
-    console.say(
-        f"The cluster {CLUSTER} is up, with the operator in it (context {CONTEXT}). Next: `make demo` shows what it "
-        "does, `kubectl get tenantquotas -A` what it holds; `make down` removes it."
-    )
+    console.say(f"The cluster {CLUSTER} is up, with the operator in it (context {CONTEXT}).")
+    console.say("Next: make demo; kubectl get tenantquotas -A; make down removes it.")
 
 
-def ensure_node_image(settings: Settings, console: Console) -> str:
-    """The reference of the image that nodes run, which the engine then has."""
-    versions = settings.versions
-    candidates = images.Candidates(
-        override=settings.node_image,
-        # its systemd refuses the first cgroup version
-        published=versions.kindest_node_image if images.host_cgroup_version() == 2 else None,
-        built=packages.node_image(versions),
-    )
-    chosen = images.choose(candidates, images.here, lambda reference: images.pull(reference, console))
-    return chosen or packages.build_node_image(settings, console)
-
-
-def ensure_base_image(settings: Settings, console: Console) -> str:
-    """The reference of the image that our own images build on, which the engine then has."""
-    candidates = images.Candidates(
-        override=settings.base_image,
-        published=settings.versions.python_base_image,
-        built=packages.python_image(settings.versions),
-    )
-    chosen = images.choose(candidates, images.here, lambda reference: images.pull(reference, console))
-    return chosen or packages.build_python_image(settings, console)
-
-
-def ensure_cluster(settings: Settings, node_image: str, console: Console) -> None:
-    """A cluster that works, with its context in the user's kubeconfig."""
+def ensure_cluster(settings: Settings, console: Console) -> None:
+    """A cluster that works; one that does is taken as it is, whatever image it runs."""
+    candidates = node_candidates(settings)
     nodes = kind.nodes()
     if nodes:
-        # a kubeconfig from before a hard stop, or none, says nothing about the cluster
-        running = all(node.running for node in nodes)
-        if running:
-            kind.ensure_context()
-        reason = kind.verdict(nodes, running and kind.api_answers(), settings.workers)
-        if reason is None:
-            if nodes[0].image != node_image:
+        tools.ensure_kubectl(settings, nodes[0].image, console)
+        if kind.usable(nodes, settings, console):
+            if not candidates.offer(nodes[0].image):
                 console.say(
-                    f"note: the cluster runs {nodes[0].image}; `make down up` moves it to {node_image}"
+                    f"note: it runs the former node image {nodes[0].image}; make down up gives it a new one"
                 )
             return
-        console.say(f"the cluster {CLUSTER} is broken ({reason}): making it anew")
-        kind.delete(console)
-    own_network = not kind.has_network_plugin(node_image)
-    config = kind.configuration(
-        settings.workers or 0,
-        cgroup_version=images.host_cgroup_version(),
-        own_network=own_network,
-        restrict_oom_score=oci_runtime.host_lacks_capability(oci_runtime.host_status()),
+    image = obtain(candidates, nodeimage.build, settings, console)
+    tools.ensure_kubectl(settings, image, console)
+    kind.create(settings, image, console)
+
+
+def node_candidates(settings: Settings) -> images.Candidates:
+    """The ways to a node image for this host."""
+    return images.Candidates(
+        override=settings.node_image,
+        # its systemd refuses the first cgroup version
+        published=settings.versions.kindest_node_image if images.host_cgroup_version() == 2 else None,
+        built=nodeimage.name(settings.versions),
     )
-    kind.create(settings, node_image, config, own_network, console)
+
+
+def base_candidates(settings: Settings) -> images.Candidates:
+    """The ways to the image that our own images build on."""
+    return images.Candidates(
+        override=settings.base_image,
+        published=settings.versions.python_base_image,
+        built=debian.python_image(settings.versions),
+    )
+
+
+def obtain(
+    candidates: images.Candidates,
+    build: Callable[[Settings, Console], str],
+    settings: Settings,
+    console: Console,
+) -> str:
+    """The reference of an image that the engine then has."""
+    chosen = images.choose(candidates, images.here, lambda reference: images.pull(reference, console))
+    return chosen or build(settings, console)
 
 
 def ensure_operator(settings: Settings, console: Console) -> None:
     """Our images on the nodes, and the release on the newest of them."""
     pip = output_of([settings.repository / ".venv/bin/python", "-m", "pip", "config", "list"])
-    base_image = ensure_base_image(settings, console)
+    base_image = obtain(base_candidates(settings), debian.build_python_image, settings, console)
     arguments = deploy.build_arguments(base_image, deploy.pip_settings(pip), os.environ)
     nodes = kind.nodes()
     built = {}
@@ -108,20 +105,39 @@ def ensure_operator(settings: Settings, console: Console) -> None:
     deploy.install_chart(built[deploy.OPERATOR], settings, console)
 
 
+def logs(settings: Settings, console: Console) -> None:
+    """Keeps what the cluster's nodes and pods logged, for whoever wants to know why a test failed."""
+    if engine.answers() and kind.nodes():
+        console.say(f"what the cluster logged is in {kind.export_logs(settings)}")
+
+
 def down(settings: Settings, console: Console) -> None:
     """Removes what `up` made running, and says what it keeps."""
     if engine.answers() and kind.nodes():
         tools.ensure_kind(settings, console)
-        kind.delete(console)
+        kind.delete()
         console.say(f"deleted the cluster {CLUSTER}")
-    engine.stop(console)
-    console.say(
-        f"kept, so that the next `make up` takes a minute: {settings.cache} and .venv; "
-        f"to remove these too: rm -rf {settings.cache} {settings.repository / '.venv'}"
-    )
+    if not settings.keep_engine:
+        engine.stop(console)
+    console.say(f"kept for the next time: what was built, in {settings.cache}, and .venv")
+    console.say(f"to remove that too: rm -rf {settings.cache} {settings.repository / '.venv'}")
 
 
-COMMANDS = {"tools": make_tools, "up": up, "down": down}
+def sweep(_settings: Settings, console: Console) -> None:
+    """Ends the processes that a CI run has started and not ended, and says which."""
+    mark = os.environ.get(CI_MARK)
+    if not mark:
+        raise StepError(f"{CI_MARK} is not set, so it can't be told what to end")
+    for pid in processes.carrying(CI_MARK, mark):
+        console.say(f"left running, ended now: {pid} {processes.command_line(pid)[:120]}")
+        processes.end(pid, patience=10)
+
+
+# those that change what others may be making wait for each other
+CHANGING = {"tools": make_tools, "up": up, "down": down}
+LOOKING = {"logs": logs, "sweep": sweep}
+COMMANDS = {**CHANGING, **LOOKING}
+CI_MARK = "TENANTQUOTA_CI_RUN"
 
 
 @contextmanager
@@ -149,13 +165,15 @@ def main(arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", choices=COMMANDS)
-    command = COMMANDS[parser.parse_args(arguments).command]
+    parser.add_argument("--keep-engine", action="store_true", help="down: leave dockerd running")
+    given = parser.parse_args(arguments)
+    command = COMMANDS[given.command]
     signal.signal(signal.SIGTERM, _stop)  # so that what runs is ended and what is half-made is removed
     try:
-        settings = read_settings(os.environ)
+        settings = read_settings(os.environ, keep_engine=given.keep_engine)
         os.environ["PATH"] = f"{settings.tools}{os.pathsep}{os.environ.get('PATH', '')}"
         console = Console(settings.logs)
-        with alone(settings, console):
+        with alone(settings, console) if given.command in CHANGING else nullcontext():
             command(settings, console)
     except SettingError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -163,6 +181,8 @@ def main(arguments: list[str]) -> int:
     except StepError as error:
         _explain(error)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Writes container images as archives that `ctr images import` and `docker load` read, with no engine at hand.
+"""Writes container images as archives that `ctr images import` and `docker load` read, without an engine.
 
 The format is that of `docker save`: a configuration, layers as tar files, and a manifest that names them
 (https://github.com/moby/docker-image-spec/blob/main/v1.2.md).

@@ -1,7 +1,7 @@
 """What a person sees while long steps run: a line at the start, one every 15 seconds, one at the end.
 
-The output of a step goes to a log file of its own. When the step fails, the end of that file is shown, with
-its path and what to do.
+A step that takes less than a second says nothing. The output of a step goes to a log file of its own; when
+the step fails, the end of that file is shown, with its path and what to do.
 """
 
 import os
@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 HEARTBEAT_SECONDS = 15.0
+SILENT_SECONDS = 1.0
 TAIL_LINES = 20
 LINE_WIDTH = 100
 
@@ -43,7 +45,7 @@ def duration(seconds: float) -> str:
 
 
 def last_line(log: Path, width: int = LINE_WIDTH) -> str:
-    """What a command wrote last to a log that may be growing, cut to `width` characters; "" if nothing yet."""
+    """What a command wrote last to a growing log, cut to `width` characters; "" if nothing yet."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 4096))
         lines = file.read().decode(errors="replace").replace("\r", "\n").splitlines()
@@ -60,11 +62,23 @@ class Console:
     """Runs commands and says so."""
 
     def __init__(
-        self, logs: Path, *, heartbeat: float = HEARTBEAT_SECONDS, out: IO[str] | None = None
+        self,
+        logs: Path,
+        *,
+        out: IO[str] | None = None,
+        silent: float = SILENT_SECONDS,
+        heartbeat: float = HEARTBEAT_SECONDS,
     ) -> None:
+        """Args:
+        logs: the folder for log files.
+        out: where lines go; standard output by default.
+        silent: how long a step may take, in seconds, before a line says that it runs.
+        heartbeat: seconds from one such line to the next.
+        """
         self._logs = logs
-        self._heartbeat = heartbeat
         self._out = out or sys.stdout
+        self._silent = silent
+        self._heartbeat = heartbeat
         self._start = time.monotonic()
         self._written: set[Path] = set()
 
@@ -92,7 +106,6 @@ class Console:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         stdin: str | None = None,
-        quiet: bool = False,
     ) -> None:
         """Runs a command to its end, its output in the step's log.
 
@@ -101,15 +114,11 @@ class Console:
             step: names the log file; steps of one name append to it within a run of this program.
             hint: what to do should it fail.
             env: variables on top of this process's own.
-            quiet: no line at the start, for steps that take a second or two.
 
         Raises:
             StepError: when it ends with another code than 0, or cannot be started.
         """
         log = self.log(step)
-        if not quiet:
-            self.say(f"{title} (log: {log})")
-        started = time.monotonic()
         with log.open("a") as output:
             print(f"$ {' '.join(map(str, command))}", file=output, flush=True)
             try:
@@ -126,37 +135,42 @@ class Console:
             except OSError as error:
                 raise StepError(f"{title}: cannot run {command[0]}: {error.strerror}", hint=hint) from error
             try:
-                self._feed(process, stdin)
-                code = self.wait(process, title, started, log)
+                _feed(process, stdin)
+                code = self.wait(process, title, log)
             finally:
                 end_group(process)
         if code != 0:
             raise StepError(f"{title}: failed with exit code {code}", hint=hint, log=log)
-        if not quiet:
-            self.say(f"{title}: done in {duration(time.monotonic() - started)}")
 
-    @staticmethod
-    def _feed(process: subprocess.Popen[str], stdin: str | None) -> None:
-        if stdin is None or process.stdin is None:
-            return
-        try:
-            process.stdin.write(stdin)
-            process.stdin.close()
-        except BrokenPipeError:
-            pass  # it ended before it had read all; its exit code and its log say why
-
-    def wait(self, process: subprocess.Popen[str], title: str, started: float, log: Path) -> int:
-        """Waits for a process, with a line every 15 seconds, and returns its exit code.
+    def wait(self, process: subprocess.Popen[str], title: str, log: Path) -> int:
+        """Waits for a process that was just started, says how it goes, and returns its exit code.
 
         Args:
-            started: when it began, on the clock of `time.monotonic`.
             log: the file that its output goes to.
         """
+        started = time.monotonic()
+        try:
+            return process.wait(self._silent)
+        except subprocess.TimeoutExpired:
+            self.say(f"{title} (log: {log})")
         while True:
             try:
-                return process.wait(self._heartbeat)
+                code = process.wait(self._heartbeat)
             except subprocess.TimeoutExpired:
-                self.say(f"{title}: {duration(time.monotonic() - started)} … {last_line(log)}".rstrip(" …"))
+                news = last_line(log)
+                self.say(f"{title}: {duration(time.monotonic() - started)}{news and f', at: {news}'}")
+            else:
+                outcome = "done in" if code == 0 else "failed after"
+                self.say(f"{title}: {outcome} {duration(time.monotonic() - started)}")
+                return code
+
+
+def _feed(process: subprocess.Popen[str], stdin: str | None) -> None:
+    if stdin is None or process.stdin is None:
+        return
+    # a process that ends before it has read all says why in its exit code and its log
+    with suppress(BrokenPipeError), process.stdin as pipe:
+        pipe.write(stdin)
 
 
 def end_group(process: subprocess.Popen[str]) -> None:

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from e2e.cluster.console import Console, StepError, output_of, succeeds
-from e2e.cluster.kind import Node
+from e2e.cluster.kind import Node, kubectl
 from e2e.cluster.settings import CLUSTER, CONTEXT, NAMESPACE, RELEASE, Settings
 
 CHART = "charts/tenantquota"
-INSTALL_TIMEOUT = "3m"
+LABEL = f"app.kubernetes.io/instance={RELEASE}"
+INSTALL_TIMEOUT = "2m"
 ID_DIGITS = 12
 
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -42,8 +44,8 @@ AGENT = Image("tenantquota/agent", "e2e/tenant/Dockerfile", "e2e/tenant")
 def content_tag(image_id: str) -> str:
     """The tag of an image with that id.
 
-    A tag for each content makes a Deployment roll when the image has changed and only then, and lets a rollback
-    of the release bring the former image back.
+    A tag for each content makes a Deployment roll when the image has changed and only then, and a rollback of
+    the release bring the former image back.
     """
     return image_id.removeprefix("sha256:")[:ID_DIGITS]
 
@@ -81,11 +83,12 @@ def build(image: Image, arguments: Mapping[str, str], settings: Settings, consol
     root = settings.repository
     if not (root / image.dockerfile).is_file():
         raise StepError(f"{image.dockerfile} is missing", hint="Is this a whole checkout?")
-    options = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
+    options = ["--network", "host", "--tag", image.current, "--file", str(root / image.dockerfile)]
+    for name, value in arguments.items():
+        options += ["--build-arg", f"{name}={value}"]
     console.run(
         f"building {image.repository}",
-        ["docker", "build", "--network", "host", "--tag", image.current]
-        + ["--file", str(root / image.dockerfile), *options, str(root / image.context)],
+        ["docker", "build", *options, str(root / image.context)],
         step="image-" + image.repository.rpartition("/")[2],
         hint="The build needs a package index: see `pip config list` and HTTPS_PROXY.",
         # without buildx, docker's own builder is the one that works everywhere
@@ -111,24 +114,11 @@ def load(image: Image, tagged: str, nodes: Sequence[Node], console: Console) -> 
     Raises:
         StepError: when kind cannot load it.
     """
-    lacking = [node.name for node in nodes if not _node_has(node.name, tagged)]
+    lacking = ",".join(node.name for node in nodes if not _node_has(node.name, tagged))
     if not lacking:
         return
-    console.run(
-        f"loading {tagged} into {', '.join(lacking)}",
-        [
-            "kind",
-            "load",
-            "docker-image",
-            "--name",
-            CLUSTER,
-            "--nodes",
-            ",".join(lacking),
-            tagged,
-            image.current,
-        ],
-        step="load",
-    )
+    command = ["kind", "load", "docker-image", "--name", CLUSTER, "--nodes", lacking]
+    console.run(f"loading {tagged} into {lacking}", [*command, tagged, image.current], step="load")
 
 
 def _node_has(node: str, reference: str) -> bool:
@@ -143,44 +133,24 @@ def install_chart(operator: str, settings: Settings, console: Console) -> None:
         StepError: when it does not get ready, with what its pods say in the log.
     """
     repository, _, tag = operator.rpartition(":")
-    values = {"image.repository": repository, "image.tag": tag, "image.pullPolicy": "IfNotPresent"}
-    options = [word for name, value in values.items() for word in ("--set-string", f"{name}={value}")]
+    options = ["--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", INSTALL_TIMEOUT]
+    options += ["--set-string", f"image.repository={repository},image.tag={tag}"]
+    chart = str(settings.repository / CHART)
     try:
         console.run(
             f"installing the chart as {RELEASE} in {NAMESPACE}",
-            [
-                "helm",
-                "--kube-context",
-                CONTEXT,
-                "upgrade",
-                "--install",
-                RELEASE,
-                str(settings.repository / CHART),
-            ]
-            + [
-                "--namespace",
-                NAMESPACE,
-                "--create-namespace",
-                "--wait",
-                "--timeout",
-                INSTALL_TIMEOUT,
-                *options,
-            ],
+            ["helm", "--kube-context", CONTEXT, "upgrade", "--install", RELEASE, chart, *options],
             step="chart",
         )
     except StepError as error:
         log = console.log("chart")
         with log.open("a") as file:
-            for question in (
-                ["describe", "pods"],
-                ["logs", "--all-containers", "--selector", f"app.kubernetes.io/instance={RELEASE}"],
-            ):
-                command = ["kubectl", "--context", CONTEXT, "--namespace", NAMESPACE, *question]
-                print(_what_it_says(command), file=file)
+            for question in (["describe", "pods"], ["logs", "--all-containers", "--selector", LABEL]):
+                print(_what_it_says(kubectl("--namespace", NAMESPACE, *question)), file=file)
         raise StepError(str(error), hint="The log ends with what the release's pods say.", log=log) from error
 
 
-def _what_it_says(command: Sequence[str]) -> str:
+def _what_it_says(command: Sequence[str | Path]) -> str:
     try:
         return output_of(command)
     except StepError as error:

@@ -6,7 +6,6 @@ What is started here is known by its pid file, and `stop` ends only that.
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import Any
 from e2e.cluster import oci_runtime
 from e2e.cluster.console import Console, StepError, output_of, succeeds
 from e2e.cluster.host import install_packages
+from e2e.cluster.processes import end, running_pid
 from e2e.cluster.settings import Settings
 
 RUN = Path("/run/tenantquota")
@@ -24,7 +24,6 @@ EXEC_ROOT = RUN / "docker"
 CONTAINERD_PID_FILE = EXEC_ROOT / "containerd" / "containerd.pid"
 
 START_SECONDS = 60.0
-STOP_SECONDS = 60.0
 ANSWER_SECONDS = 20.0
 
 
@@ -54,19 +53,6 @@ def configuration(data: Path, runtime: Path | None) -> dict[str, Any]:
     return result
 
 
-def running_pid(pid_file: Path, program: str) -> int | None:
-    """The process that a pid file names, if it runs that program.
-
-    A pid file outlives a hard stop, and its number may since belong to something else.
-    """
-    try:
-        pid = int(pid_file.read_text())
-        name = Path(f"/proc/{pid}/comm").read_text().strip()
-    except (FileNotFoundError, ProcessLookupError, ValueError):
-        return None
-    return pid if name == program else None
-
-
 def ensure(settings: Settings, console: Console) -> None:
     """Makes sure that a Docker engine answers.
 
@@ -76,17 +62,13 @@ def ensure(settings: Settings, console: Console) -> None:
     if answers():
         return
     if host := os.environ.get("DOCKER_HOST"):
-        raise StepError(
-            f"no Docker engine answers at DOCKER_HOST={host}", hint="Start it, or unset DOCKER_HOST."
-        )
+        raise StepError(f"no Docker engine answers at DOCKER_HOST={host}", hint="Start it, or unset it.")
     if not shutil.which("dockerd") or not shutil.which("docker"):
         install_packages(["docker.io"], "a Docker engine", console)
         if answers():  # the package has started it as a service
             return
     if os.geteuid() != 0:
-        raise StepError(
-            "no Docker engine answers", hint="Start one, for example: sudo systemctl start docker"
-        )
+        raise StepError("no Docker engine answers", hint="Start one: sudo systemctl start docker")
     _start(settings, console)
 
 
@@ -141,30 +123,3 @@ def stop(console: Console) -> None:
     if containerd is not None:
         end(containerd)
     console.say(f"stopped dockerd (pid {pid})")
-
-
-def end(pid: int) -> None:
-    """Ends a process by SIGTERM, by SIGKILL if it is still there a minute later.
-
-    Raises:
-        StepError: if it survives even that.
-    """
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            return
-        deadline = time.monotonic() + STOP_SECONDS
-        while time.monotonic() < deadline:
-            if _gone(pid):
-                return
-            time.sleep(0.1)
-    raise StepError(f"process {pid} does not end", hint=f"See /proc/{pid}/status.")
-
-
-def _gone(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return state == "Z"  # ended, and only its parent can take it off the list

@@ -40,16 +40,13 @@ def install_packages(packages: Iterable[str], reason: str, console: Console) -> 
         raise StepError(f"{reason} needs the packages {', '.join(missing)}", hint=hint)
     console.say(f"installing for {reason}: {' '.join(missing)}")
     env = {"DEBIAN_FRONTEND": "noninteractive"}
-    console.run(
-        "apt-get update", [*root, "apt-get", "update"], step="packages", hint=hint, env=env, quiet=True
-    )
+    console.run("apt-get update", [*root, "apt-get", "update"], step="packages", hint=hint, env=env)
     console.run(
         "apt-get install",
         [*root, "apt-get", "install", "--yes", *missing],
         step="packages",
         hint=hint,
         env=env,
-        quiet=True,
     )
 
 
@@ -57,13 +54,8 @@ def ensure_python(settings: Settings, console: Console) -> None:
     """Makes `.venv` hold this project and its tools; nothing to do while what it was made from is unchanged.
 
     Raises:
-        StepError: for a Python older than 3.11, or when an installation fails.
+        StepError: when an installation fails.
     """
-    if sys.version_info < (3, 11):
-        raise StepError(
-            f"Python {sys.version_info.major}.{sys.version_info.minor} is too old",
-            hint="Give one of 3.11 or newer: make PYTHON=/path/to/python3.11",
-        )
     root = settings.repository
     environment, stamp = root / ".venv", root / ".venv" / "made-from"
     inputs = b"".join((root / name).read_bytes() for name in ("pyproject.toml", "constraints.txt"))
@@ -74,9 +66,7 @@ def ensure_python(settings: Settings, console: Console) -> None:
     if not succeeds([python, "-c", "import pip"]):
         if not succeeds([sys.executable, "-c", "import ensurepip, venv"]):
             install_packages(["python3-venv"], "a Python environment", console)
-        console.run(
-            "making .venv", [sys.executable, "-m", "venv", "--clear", environment], step="python", quiet=True
-        )
+        console.run("making .venv", [sys.executable, "-m", "venv", "--clear", environment], step="python")
     console.run(
         "installing the project into .venv",
         [python, "-m", "pip", "install", "--constraint", "constraints.txt", "--editable", ".[dev]"],

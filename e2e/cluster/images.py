@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.cluster.console import Console, StepError, end_group, succeeds
+from e2e.cluster.console import Console, StepError, end_group, last_line, succeeds
 
 REGISTRY_SECONDS = 8.0
 
@@ -33,6 +33,10 @@ class Candidates:
         """
         published = () if self.published is None else (self.published, self.published.partition("@")[0])
         return (*published, self.built)
+
+    def offer(self, reference: str) -> bool:
+        """Whether a reference is one of these."""
+        return reference == self.override or reference in self.unasked
 
 
 def choose(candidates: Candidates, here: Callable[[str], bool], pull: Callable[[str], bool]) -> str | None:
@@ -74,7 +78,7 @@ def pull(reference: str, console: Console, patience: float = REGISTRY_SECONDS) -
     """Pulls an image and says whether that worked.
 
     The engine itself is asked, since it may know a proxy or a mirror that this process does not. It waits for
-    minutes where packets are dropped, so a registry that has not answered within `patience` seconds is given up.
+    minutes where packets are dropped, so a registry that is silent for `patience` seconds is given up.
     """
     title = f"pulling {reference.partition('@')[0]}"
     log = console.log("pull")
@@ -94,12 +98,11 @@ def pull(reference: str, console: Console, patience: float = REGISTRY_SECONDS) -
                 console.say(f"{title}: no registry answered within {patience:.0f} s")
                 return False
             time.sleep(0.1)
-        if process.poll() is None:
-            console.say(f"{title} (log: {log})")
-        worked = console.wait(process, title, started, log) == 0
+        worked = console.wait(process, title, log) == 0
     finally:
         end_group(process)
-    console.say(f"{title}: {'done' if worked else 'cannot be pulled here'}")
+    if not worked:
+        console.say(f"{title}: {last_line(log)}")
     return worked
 
 

@@ -1,11 +1,11 @@
-"""An OCI runtime for a host that lacks CAP_SYS_RESOURCE: takes out of a request what needs it, then runs runc.
+"""An OCI runtime for a host that lacks CAP_SYS_RESOURCE: takes that out of a request, then runs runc.
 
-A container that asks for a capability outside the host's bounding set does not start, and a privileged one asks
-for all of them. Lowering an OOM score needs the same capability. dockerd runs this file by itself, as
+A container that asks for a capability outside the host's bounding set does not start, and a privileged one
+asks for all of them. Lowering an OOM score needs the same capability. dockerd runs this file by itself, as
 `python3 -IS oci_runtime.py RUNC ARGUMENT...`, so it imports nothing of this project.
 
-The request comes as JSON (https://github.com/opencontainers/runtime-spec/blob/main/config.md): `config.json` in
-the bundle for `create` and `run`, the file named by `--process` for `exec`.
+The request comes as JSON (https://github.com/opencontainers/runtime-spec/blob/main/config.md): `config.json`
+in the bundle for `create` and `run`, the file named by `--process` for `exec`.
 """
 
 import json

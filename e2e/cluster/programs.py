@@ -1,6 +1,6 @@
-"""Programs that are built from their Go modules, each kept in a folder named after what it was built from.
+"""Programs built from their Go modules, each kept in a folder named after what it was built from.
 
-A folder appears in one move once its build is complete, so one that is there is whole and is never built again.
+A folder appears in one move when its build is complete: one that is there is whole and never built again.
 """
 
 import hashlib

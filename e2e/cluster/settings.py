@@ -46,6 +46,7 @@ class Settings:
             None where the user did not say, so that a running cluster is taken as it is.
         node_image: used instead of the choice that `images.choose` would make.
         base_image: the same for what our Dockerfiles build on.
+        keep_engine: whether `down` leaves dockerd running even if `up` started it.
     """
 
     versions: Versions
@@ -53,6 +54,7 @@ class Settings:
     workers: int | None = None
     node_image: str | None = None
     base_image: str | None = None
+    keep_engine: bool = False
     repository: Path = REPOSITORY
 
     @property
@@ -100,7 +102,7 @@ def parse_workers(text: str) -> int | None:
     return int(text)
 
 
-def read_settings(environ: Mapping[str, str]) -> Settings:
+def read_settings(environ: Mapping[str, str], *, keep_engine: bool = False) -> Settings:
     """The settings that the environment and `versions.env` give.
 
     Raises:
@@ -116,4 +118,5 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         workers=parse_workers(environ.get("WORKERS", "")),
         node_image=environ.get("TENANTQUOTA_NODE_IMAGE") or None,
         base_image=environ.get("TENANTQUOTA_BASE_IMAGE") or None,
+        keep_engine=keep_engine,
     )

@@ -1,4 +1,4 @@
-"""kind, kubectl and helm: the user's own where their version fits, else built or taken from the node image."""
+"""kind, kubectl and helm: the user's own where the version fits, else built or taken from the node image."""
 
 import os
 import re
@@ -12,21 +12,23 @@ from e2e.cluster.console import Console, StepError, output_of
 from e2e.cluster.host import link_command
 from e2e.cluster.settings import Settings
 
+Version = tuple[int, int]  # major and minor
+
 COMMANDS_FOR_ALL = Path("/usr/local/bin")
 
 
-def parse_version(text: str) -> tuple[int, int] | None:
+def parse_version(text: str) -> Version | None:
     """Major and minor of the first version like v1.37.2 in a text."""
     found = re.search(r"v(\d+)\.(\d+)\.\d+", text)
     return (int(found[1]), int(found[2])) if found else None
 
 
-def same_or_newer(found: tuple[int, int] | None, wanted: tuple[int, int]) -> bool:
+def same_or_newer(found: Version | None, wanted: Version) -> bool:
     """Whether a command of the version `found` has what one of `wanted` has."""
     return found is not None and found[0] == wanted[0] and found[1] >= wanted[1]
 
 
-def within_skew(found: tuple[int, int] | None, wanted: tuple[int, int]) -> bool:
+def within_skew(found: Version | None, wanted: Version) -> bool:
     """Whether a kubectl may talk to an API server: one minor version apart at most.
 
     https://kubernetes.io/releases/version-skew-policy/#kubectl
@@ -38,7 +40,7 @@ def users_own(
     name: str,
     settings: Settings,
     version_arguments: list[str],
-    fits: Callable[[tuple[int, int] | None], bool],
+    fits: Callable[[Version | None], bool],
 ) -> Path | None:
     """The user's command of that name, found on PATH, if its version fits."""
     found = _found_elsewhere(name, settings)
@@ -83,14 +85,12 @@ def ensure_helm(settings: Settings, console: Console) -> None:
 def _ensure_built(
     program: programs.Program,
     version_arguments: list[str],
-    wanted: tuple[int, int] | None,
+    wanted: Version | None,
     settings: Settings,
     console: Console,
 ) -> None:
     if wanted is None:
-        raise StepError(
-            f"versions.env: {program.name} has the version {program.version}, which is not like v1.2.3"
-        )
+        raise StepError(f"versions.env: {program.name} {program.version} is not a version like v1.2.3")
     own = users_own(program.name, settings, version_arguments, lambda found: same_or_newer(found, wanted))
     target = own or programs.ensure(program, settings.cache, console) / program.name
     _offer(target, program.name, settings, console)
@@ -129,6 +129,6 @@ def _kubectl_of(node_image: str, settings: Settings) -> Path:
 def _offer(target: Path, name: str, settings: Settings, console: Console) -> None:
     """Links the command into the tools folder, and for everyone's PATH where there is none of that name."""
     link_command(target, settings.tools, name)
-    if os.access(COMMANDS_FOR_ALL, os.W_OK) and _found_elsewhere(name, settings) is None:
-        if link_command(settings.tools / name, COMMANDS_FOR_ALL, name):
-            console.say(f"there was no {name} on PATH: {COMMANDS_FOR_ALL / name} is now one")
+    missing = os.access(COMMANDS_FOR_ALL, os.W_OK) and _found_elsewhere(name, settings) is None
+    if missing and link_command(settings.tools / name, COMMANDS_FOR_ALL, name):
+        console.say(f"there was no {name} on PATH: {COMMANDS_FOR_ALL / name} is now one")

@@ -11,6 +11,8 @@ CONTAINER: Final = "agent"
 """The name of the one container of an agent's pod."""
 QUOTA: Final = "quota"
 """The name of a tenant's quota, where it has one."""
+DECLARED_ANNOTATION: Final = "tenantquota.io/declared-resources"
+"""On every pod that a quota holds: what it declared itself."""
 
 Resources = Mapping[str, Mapping[str, str]]
 """As in a manifest: ``{"limits": {"cpu": "500m"}, "requests": {...}}``."""

@@ -24,7 +24,7 @@ class ControllerMetrics:
             "When a reconcile last ended well, Unix time. An idle controller still reconciles each resync.",
             registry=registry,
         )
-        self.steps = Counter(
+        self.resizes = Counter(
             "tenantquota_resizes",
             "Resizes of pods, by rule and outcome.",
             ["rule", "outcome"],

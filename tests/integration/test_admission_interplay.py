@@ -40,7 +40,7 @@ def another_policy(
     labels: Manifest | None = None,
     once: bool = False,
 ) -> Iterator[str]:
-    """A MutatingAdmissionPolicy of somebody else: it applies ``spec`` (CEL) and labels, its name among them."""
+    """A MutatingAdmissionPolicy of somebody else: it applies ``spec`` and labels, its name too."""
     name = f"test-{secrets.token_hex(3)}"
     metadata = f"Object.metadata{{labels: {json.dumps({'changed-by': name, **(labels or {})})}}}"
     kubectl.apply(

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from tenantquota.domain.budgets import BudgetChange
 from tenantquota.domain.decisions import Outcome, Result
+from tenantquota.domain.limits import kept_limits
 from tenantquota.domain.model import Quota
-from tenantquota.domain.resizes import PodPlan, State
+from tenantquota.domain.resizes import PodPlan
 from tenantquota.kube.client import Client, GoneError, KubeError, RefusedError
 from tenantquota.kube.writing import adopt_pod, release_pod, resize_pod, write_budget
 
@@ -51,11 +52,12 @@ class Actor:
                 return Result(plan, Outcome.FAILED, str(error))
 
     async def _requests(self, plan: PodPlan, tenant: str | None) -> int:
-        """What a pod declares is written down before it is changed, and forgotten after it has it back, so
-        that a crash between two requests loses nothing."""
+        """What a pod declares is written down before it is changed, and forgotten after it has all of it
+        back: a crash between two requests loses nothing, and a limit that had to stay isn't taken for the
+        author's by the next quota."""
         if tenant is not None and plan.adopt:
             await adopt_pod(self.client, plan.pod, tenant)
         generation = await resize_pod(self.client, plan.pod, plan.change) if plan.change else 0
-        if tenant is None and plan.state is not State.REFUSED:
-            await release_pod(self.client, plan.pod)
+        if tenant is None:
+            await release_pod(self.client, plan.pod, forget=not kept_limits(plan.pod))
         return generation

@@ -76,9 +76,8 @@ class Reconciler:
 
     async def sweep(self) -> None:
         """Finds quotas whose deletion a broken watch has lost, and forgets what no longer exists."""
-        alive = await list_quota_uids(self.client)
         shown = {quota.uid for quotas in self.views.quotas.values() for quota in quotas}
-        self.memory.gone |= shown - alive
+        self.memory.gone |= shown - await list_quota_uids(self.client)
         self.memory.forget_all_but(self.views.uids())
 
     async def _hold(self, plan: QuotaPlan, budget_problem: str | None) -> None:
@@ -106,7 +105,8 @@ class Reconciler:
         now = self.monotonic()
         for result in results:
             uid = result.plan.pod.uid
-            self.metrics.steps.labels(result.plan.rule.value, result.outcome.value).inc()
+            if result.plan.change and result.outcome is not Outcome.OBSERVED:
+                self.metrics.resizes.labels(result.plan.rule.value, result.outcome.value).inc()
             if result.generation:
                 self.memory.written_generation[uid] = result.generation
             if result.outcome is Outcome.GONE:

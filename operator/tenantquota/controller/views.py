@@ -17,7 +17,7 @@ class Views:
         """Namespaces in which there may be something to do: those with a quota or with pods that one held."""
         yield from self.quotas
         for namespace, pods in self.pods.items():
-            if namespace not in self.quotas and any(pod.adopted for pod in pods):
+            if namespace not in self.quotas and any(pod.held for pod in pods):
                 yield namespace
 
     def uids(self) -> Iterator[str]:

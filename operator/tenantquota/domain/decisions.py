@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tenantquota.api.tenantquota import Decision
+from tenantquota.domain.limits import kept_limits
 from tenantquota.domain.model import Container, Pod, Resources
 from tenantquota.domain.quantities import format_cpu, format_memory
 from tenantquota.domain.resizes import PodPlan
@@ -102,23 +103,11 @@ def news(decisions: Iterable[Decision], before: Iterable[Decision]) -> tuple[Dec
 
 def farewell(plan: PodPlan) -> str:
     """What a pod is told when no quota holds it any more."""
-    declared = plan.pod.declared or {}
-    kept = sorted(
-        {
-            name
-            for container in plan.pod.containers
-            for name, value in _unlimited(declared.get(container.name, Resources()))
-            if value is None
-        }
-    )
     back = describe(plan.pod, plan.change) if plan.change else "nothing to give back"
+    kept = kept_limits(plan.pod)
     if not kept:
         return f"no quota selects the pod any more: {back}"
     return (
         f"no quota selects the pod any more: {back}; {' and '.join(kept)} limits that it doesn't declare"
         " stay, since Kubernetes lets nobody remove a limit from a running pod: recreate it to be rid of them"
     )
-
-
-def _unlimited(declared: Resources) -> tuple[tuple[str, int | None], ...]:
-    return (("cpu", declared.cpu_limit_milli), ("memory", declared.memory_limit_bytes))

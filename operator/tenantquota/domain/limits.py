@@ -6,7 +6,7 @@ holds the two together. All CPU in milli-CPU, all memory in bytes.
 
 from typing import Final
 
-from tenantquota.domain.model import ContainerQuota, QosClass, Resources
+from tenantquota.domain.model import ContainerQuota, Pod, QosClass, Resources
 
 DEFAULT_REQUEST_DIVISOR: Final = 10
 """Where neither pod nor quota says it, a request is a tenth of the limit: agents burst (peak to mean 15 in
@@ -35,8 +35,8 @@ def decide_container(
 def restore_container(declared: Resources, current: Resources, qos: QosClass) -> Resources:
     """The resources of a container that no quota holds any more: what it declared comes back. Kubernetes lets
     nobody remove a limit from a running pod, so where nothing was declared the current value stays."""
-    cpu_limit = _first(declared.cpu_limit_milli, current.cpu_limit_milli)
-    memory_limit = _first(declared.memory_limit_bytes, current.memory_limit_bytes)
+    cpu_limit = declared.cpu_limit_milli or current.cpu_limit_milli
+    memory_limit = declared.memory_limit_bytes or current.memory_limit_bytes
     if qos is QosClass.GUARANTEED:
         return Resources(cpu_limit, memory_limit, cpu_limit, memory_limit)
     cpu_request = _first(declared.cpu_request_milli, current.cpu_request_milli)
@@ -46,6 +46,14 @@ def restore_container(declared: Resources, current: Resources, qos: QosClass) ->
     if memory_request is not None and memory_limit is not None:
         memory_request = min(memory_request, memory_limit)
     return Resources(cpu_limit, memory_limit, cpu_request, memory_request)
+
+
+def kept_limits(pod: Pod) -> tuple[str, ...]:
+    """The resources whose limits stay on a pod that no quota holds any more though it declares none."""
+    declared = [pod.declared_of(container) for container in pod.containers]
+    cpu = ("cpu",) if any(not each.cpu_limit_milli for each in declared) else ()
+    memory = ("memory",) if any(not each.memory_limit_bytes for each in declared) else ()
+    return cpu + memory
 
 
 def below_cpu_limit(request_milli: int, limit_milli: int) -> int:

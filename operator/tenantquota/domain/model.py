@@ -118,17 +118,17 @@ class Pod:
     qos: QosClass
     containers: tuple[Container, ...]
     declared: Mapping[str, Resources] | None = None
-    """What the author declared, by container; None while no quota has ever held the pod."""
+    """What the author declared, by container, as written down; None where the spec says it still."""
     tenant: str | None = None
-    """The tenant label, written together with ``declared``."""
+    """The tenant label: whom the pod is held for; None while no quota holds it."""
     pending: PendingResize | None = None
     static: bool = False
     pod_level_resources: bool = False
     scheduled: bool = True
 
     @property
-    def adopted(self) -> bool:
-        return self.declared is not None
+    def held(self) -> bool:
+        return self.tenant is not None
 
     def declared_of(self, container: Container) -> Resources:
         """What the author declared for the container: its spec, where no quota has changed it yet."""

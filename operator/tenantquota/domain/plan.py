@@ -68,9 +68,10 @@ def plan_namespace(seen: Observation) -> NamespacePlan:
     if seen.invalid:
         return NamespacePlan(quotas)
     budgets = plan_budgets(((plan.quota, plan.pods) for plan in quotas), seen.resource_quotas)
-    left = (pod for pod in claims.free if pod.adopted and pod.uid not in seen.stale)
-    releases = tuple(plan_release(pod, seen.setbacks.get(pod.uid)) for pod in left)
-    return NamespacePlan(quotas, releases, budgets)
+    left = (pod for pod in claims.free if pod.held and pod.uid not in seen.stale)
+    releases = (plan_release(pod, seen.setbacks.get(pod.uid)) for pod in left)
+    to_do = tuple(plan for plan in releases if plan.change or plan.state is not State.REFUSED)
+    return NamespacePlan(quotas, to_do, budgets)
 
 
 def _awaited(plan: PodPlan, stale: frozenset[str]) -> PodPlan:

@@ -104,7 +104,7 @@ def plan_pod(pod: Pod, quota: Quota, setback: Setback | None) -> PodPlan:
     for impossible in (_static, _best_effort, _pod_level):
         if plan := impossible(pod, decided):
             return plan
-    adopt = not pod.adopted or pod.tenant != quota.tenant
+    adopt = pod.declared is None or pod.tenant != quota.tenant
     return _towards(pod, decided, setback, Rule.LIMITS_FOLLOW_QUOTA, adopt=adopt)
 
 

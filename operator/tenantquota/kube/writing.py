@@ -57,15 +57,17 @@ async def resize_pod(client: Client, pod: Pod, change: Mapping[str, Resources]) 
 async def adopt_pod(client: Client, pod: Pod, tenant: str) -> None:
     """Writes the tenant label, and what the pod declares where that isn't written down yet."""
     metadata: dict[str, Any] = {"labels": {TENANT_LABEL: tenant}}
-    if not pod.adopted:
+    if pod.declared is None:
         declared = {container.name: resources_body(container.spec) for container in pod.containers}
         metadata["annotations"] = {DECLARED_ANNOTATION: json.dumps(declared, separators=(",", ":"))}
     await _patch_metadata(client, pod, metadata)
 
 
-async def release_pod(client: Client, pod: Pod) -> None:
-    """Takes the tenant label and the record of what the pod declares away."""
-    metadata = {"labels": {TENANT_LABEL: None}, "annotations": {DECLARED_ANNOTATION: None}}
+async def release_pod(client: Client, pod: Pod, *, forget: bool) -> None:
+    """Takes the tenant label away, and the record of what the pod declares where it can be forgotten."""
+    metadata: dict[str, Any] = {"labels": {TENANT_LABEL: None}}
+    if forget:
+        metadata["annotations"] = {DECLARED_ANNOTATION: None}
     await _patch_metadata(client, pod, metadata)
 
 

@@ -6,7 +6,7 @@ from tenantquota.api.tenantquota import Decision, Phase, TenantQuotaStatus
 from tenantquota.domain.conditions import enforced, ready, status_of, transitions, within_budget
 from tenantquota.domain.model import Budget, InvalidQuota, Pod, QosClass, Quota
 from tenantquota.domain.plan import Observation, QuotaPlan, plan_namespace
-from tenantquota.domain.resizes import setback_of
+from tenantquota.domain.resizes import plan_release, refusal, setback_of
 from tests.unit.domain.builders import MI, container, held, pod, quota, refused, res
 
 IN_FORCE = res(500, 128, 50, 32)
@@ -139,3 +139,12 @@ def test_a_pod_that_is_seen_as_it_was_gets_no_second_step() -> None:
     seen = Observation("acme", (quota(),), pods=(fresh,), stale=frozenset({fresh.uid}))
     plan = plan_namespace(seen).quotas[0]
     assert (plan.acts, plan.pods[0].state) == ((), "Resizing")
+
+
+def test_a_pod_whose_own_limits_are_refused_is_not_let_go_of() -> None:
+    left = held(IN_FORCE, declared={"agent": res(2000, 1024)})
+    refused_now = refusal(plan_release(left, None), "exceeded quota")
+    seen = Observation("acme", pods=(left,), setbacks={left.uid: refused_now})
+    assert plan_namespace(seen).releases == ()
+    later = replace(seen, setbacks={left.uid: replace(refused_now, age_seconds=60)})
+    assert len(plan_namespace(later).releases) == 1

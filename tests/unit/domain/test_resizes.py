@@ -223,3 +223,11 @@ def test_a_released_pod_gets_back_what_it_declared() -> None:
 def test_a_pods_conditions_count_only_for_the_generation_that_the_kubelet_has_seen() -> None:
     pending = held(IN_FORCE, generation=3, observed_generation=2, pending=PendingResize("Deferred", "x"))
     assert setback_of(pending) is None
+
+
+def test_a_limit_that_had_to_stay_is_not_taken_for_the_authors_by_the_next_quota() -> None:
+    left = pod(container(IN_FORCE, IN_FORCE), declared={"agent": res(cpu_request=50)})
+    assert not left.held
+    plan = plan_pod(left, quota(cpu=800, memory=256), None)
+    assert plan.change == {"agent": res(800, 256, 50, 32)}
+    assert plan.adopt

@@ -82,7 +82,7 @@ def test_a_pod() -> None:
     assert agent.spec == Resources(1000, 128 * MI, 50, None)
     assert agent.actual == Resources(500, 64 * MI)
     assert (proxy.name, proxy.sidecar, proxy.actual) == ("proxy", True, None)
-    assert (pod.adopted, pod.tenant, pod.pending, pod.static) == (False, "acme", None, False)
+    assert (pod.declared, pod.tenant, pod.pending, pod.static) == (None, "acme", None, False)
 
 
 @pytest.mark.parametrize(

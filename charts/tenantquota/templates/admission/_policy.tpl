@@ -30,20 +30,34 @@ params.spec.?tenant.orValue(request.namespace)
 'TenantQuota ' + params.metadata.namespace + '/' + params.metadata.name
 {{- end }}
 
-{{/* matchResources of every binding: all namespaces but the system's and the operator's own. */}}
-{{- define "tenantquota.matchResources" -}}
+{{/*
+matchConstraints of a policy: all namespaces but the system's and the operator's own. They stand in the policy and not
+in its binding, since a policy whose TenantQuota CRD the API server doesn't know (yet) refuses everything that it
+matches before it looks at bindings. Arguments: root, resources, operations (lists; of the core group).
+*/}}
+{{- define "tenantquota.matchConstraints" -}}
 namespaceSelector:
   matchExpressions:
     # The API server sets this label itself, so nobody can take a namespace out by labels.
     - key: kubernetes.io/metadata.name
       operator: NotIn
-      values: {{ include "tenantquota.excludedNamespaces" . }}
+      values: {{ include "tenantquota.excludedNamespaces" .root }}
+resourceRules:
+  - apiGroups: [""]
+    apiVersions: [v1]
+    resources: {{ .resources | toJson }}
+    operations: {{ .operations | toJson }}
 {{- end }}
 
 {{/*
-The binding of a validating policy. Arguments: root, policy (its name), perQuota (whether it is evaluated for every
-TenantQuota of the object's own namespace; a namespace without one is free).
+paramRef of a binding: every TenantQuota of the object's own namespace; a namespace without one is free.
 */}}
+{{- define "tenantquota.paramRef" -}}
+selector: {}
+parameterNotFoundAction: Allow
+{{- end }}
+
+{{/* The binding of a validating policy. Arguments: root, policy (its name), perQuota (whether it has params). */}}
 {{- define "tenantquota.binding" -}}
 ---
 apiVersion: admissionregistration.k8s.io/v1
@@ -57,11 +71,8 @@ spec:
   validationActions: [Deny]
   {{- if .perQuota }}
   paramRef:
-    selector: {}
-    parameterNotFoundAction: Allow
+    {{- include "tenantquota.paramRef" . | nindent 4 }}
   {{- end }}
-  matchResources:
-    {{- include "tenantquota.matchResources" .root | nindent 4 }}
 {{- end }}
 
 {{/*
