@@ -28,6 +28,9 @@ class Sample(NamedTuple):
     """``cpu.pressure`` some: time in which a thread of it was runnable and waited, throttling included."""
     memory_usage_bytes: int | None
     """Level, page cache included. v1 ``memory.usage_in_bytes``, v2 ``memory.current``."""
+    inactive_file_bytes: int | None
+    """Level: page cache that is given back first. ``memory.stat``, v1 total_inactive_file; as of 10 s or
+    1 MiB of usage ago, at most."""
     io_read_bytes: int | None
     io_written_bytes: int | None
     """Summed over devices. v1 sees only what was written past the page cache (O_DIRECT, sync)."""
@@ -39,10 +42,6 @@ class Detail(NamedTuple):
     """What is read of a container every few seconds."""
 
     at_ns: int
-    memory_usage_bytes: int | None
-    """Level, at the same moment as the next."""
-    inactive_file_bytes: int | None
-    """Level: page cache that is given back first. ``memory.stat``, v1 total_inactive_file."""
     memory_peak_bytes: int | None
     """The most that ``memory_usage_bytes`` ever was; None before Linux 5.19 on v2."""
     oom_kills: int | None
@@ -50,10 +49,15 @@ class Detail(NamedTuple):
     """``memory.pressure`` some."""
     io_waiting_us: int | None
     """``io.pressure`` some."""
+
+
+class Processes(NamedTuple):
+    """Levels: the container's processes, threads of them not counted."""
+
+    at_ns: int
     processes: int | None
-    """Level."""
     open_files: int | None
-    """Level: open descriptors of all its processes together, those that share one table counted once each."""
+    """Descriptors of all of them together."""
 
 
 class Limits(NamedTuple):
@@ -100,24 +104,25 @@ class Rates(NamedTuple):
 
 
 def increase(before: int | None, after: int | None) -> int | None:
-    """What a counter grew by; None where either is missing or it went back, since then its past is unknown."""
+    """What a counter grew by; None where either is missing, or it went back and its past is unknown."""
     if before is None or after is None or after < before:
         return None
     return after - before
 
 
+_COUNTERS: Final = tuple(
+    Sample._fields.index(name)
+    for name in ("cpu_usage_ns", "nr_periods", "throttled_ns", "io_read_bytes", "io_written_bytes")
+)
+
+
 def went_back(before: Sample, after: Sample) -> bool:
-    """A counter of the kernel's is lower than it was: the two samples are not of one life of the cgroup."""
-    return any(
-        then is not None and now is not None and now < then
-        for then, now in (
-            (before.cpu_usage_ns, after.cpu_usage_ns),
-            (before.nr_periods, after.nr_periods),
-            (before.throttled_ns, after.throttled_ns),
-            (before.io_read_bytes, after.io_read_bytes),
-            (before.io_written_bytes, after.io_written_bytes),
-        )
-    )
+    """A counter is lower than it was: the two samples are not of one life of a cgroup."""
+    for index in _COUNTERS:
+        then, now = before[index], after[index]
+        if then is not None and now is not None and now < then:
+            return True
+    return False
 
 
 def rates(before: Sample, after: Sample) -> Rates | None:
@@ -148,12 +153,12 @@ def _per_second(amount: int | None, seconds: float) -> float | None:
     return None if amount is None else amount / seconds
 
 
-def working_set_bytes(memory_usage_bytes: int | None, inactive_file_bytes: int | None) -> int | None:
-    """Memory that can't be given back at once, as the kubelet computes it; not below 0, since v1 counts
-    usage in batches per CPU."""
-    if memory_usage_bytes is None or inactive_file_bytes is None:
+def working_set_bytes(sample: Sample) -> int | None:
+    """Memory that can't be given back at once, as the kubelet computes it; not below 0, since v1 counts usage
+    in batches per CPU."""
+    if sample.memory_usage_bytes is None or sample.inactive_file_bytes is None:
         return None
-    return max(0, memory_usage_bytes - inactive_file_bytes)
+    return max(0, sample.memory_usage_bytes - sample.inactive_file_bytes)
 
 
 def wait_per_dispatch_us(before: RunDelay, after: RunDelay) -> float | None:

@@ -5,6 +5,6 @@
 - ``sampler``: once a second, all of it, into the windows of ``containers``; ``ticks`` says when
 - ``window``: the last minute of a container in a few kilobytes
 
-The arithmetic is in ``domain.usage``. Who owns a container comes from outside (``containers.Owners``). Nothing
-here imports an API client, asyncio or pydantic: what the agent loads counts against what it costs.
+The arithmetic is in ``domain.usage``. Who owns a container comes from outside (``containers.Owners``).
+Nothing here imports an API client, asyncio or pydantic: what the agent loads counts against what it costs.
 """

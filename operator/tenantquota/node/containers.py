@@ -6,6 +6,7 @@ from tenantquota.domain.usage import (
     NANOSECONDS,
     Detail,
     Limits,
+    Processes,
     Rates,
     RunDelay,
     Sample,
@@ -17,7 +18,7 @@ from tenantquota.node.window import Window
 SAMPLES: Final = 60
 """A minute: the shortest leak is to be found within one, and who holds a neighbour up within seconds."""
 DETAILS: Final = 60
-"""Five minutes."""
+"""Ten minutes."""
 
 
 class Owner(NamedTuple):
@@ -47,7 +48,17 @@ class Owners(Protocol):
 class Container:
     """One container and what was read of it."""
 
-    __slots__ = ("details", "first_seen_ns", "id", "limits", "owner", "pod_uid", "run_delays", "samples")
+    __slots__ = (
+        "details",
+        "first_seen_ns",
+        "id",
+        "limits",
+        "owner",
+        "pod_uid",
+        "processes",
+        "run_delays",
+        "samples",
+    )
 
     def __init__(self, id: str, pod_uid: str, owner: Owner, first_seen_ns: int) -> None:  # noqa: A002
         self.id = id
@@ -56,18 +67,15 @@ class Container:
         self.first_seen_ns = first_seen_ns
         self.samples = Window(Sample, SAMPLES)
         self.details = Window(Detail, DETAILS)
+        self.processes = Window(Processes, DETAILS)
         self.run_delays = Window(RunDelay, SAMPLES)
         self.limits: Limits | None = None
         """As last read; its ``at_ns`` says when."""
 
     @property
     def working_set_bytes(self) -> int | None:
-        detail = self.details.latest
-        return (
-            None
-            if detail is None
-            else working_set_bytes(detail.memory_usage_bytes, detail.inactive_file_bytes)
-        )
+        latest = self.samples.latest
+        return None if latest is None else working_set_bytes(latest)
 
     def rates(self, seconds: float) -> Rates | None:
         """Over the last ``seconds``, give or take half a second, or over as many as there are samples of."""
@@ -76,3 +84,8 @@ class Container:
             return None
         earliest_ns = latest.at_ns - round((seconds + 0.5) * NANOSECONDS)
         return rates(self.samples.since(earliest_ns)[0], latest)
+
+    def forget(self) -> None:
+        """Begins anew: what was read so far has nothing to do with what comes."""
+        for window in (self.samples, self.details, self.processes, self.run_delays):
+            window.clear()

@@ -2,6 +2,7 @@
 it would be 13."""
 
 import struct
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 Record = TypeVar("Record", bound=tuple[int | None, ...])
@@ -11,13 +12,13 @@ _SIZE = 8
 
 
 class Window(Generic[Record]):
-    """A ring of named tuples of which every field is an int of at most 63 bits, or None; the first is a time."""
+    """A ring of named tuples. Every field is an int of at most 63 bits, or None; the first is a time."""
 
-    __slots__ = ("_buffer", "_count", "_format", "_record", "latest")
+    __slots__ = ("_buffer", "_count", "_format", "_make", "latest")
 
     def __init__(self, record: type[Record], length: int) -> None:
         fields: tuple[str, ...] = record._fields  # type: ignore[attr-defined]
-        self._record = record
+        self._make: Callable[[Iterable[int | None]], Record] = record._make  # type: ignore[attr-defined]
         self._format = struct.Struct(f"={len(fields)}q")
         self._buffer = bytearray(self._format.size * length)
         self._count = 0
@@ -37,6 +38,10 @@ class Window(Generic[Record]):
         self._count += 1
         self.latest = record
 
+    def clear(self) -> None:
+        self._count = 0
+        self.latest = None
+
     def since(self, at_ns: int) -> list[Record]:
         """The records read at ``at_ns`` or later, oldest first."""
         found: list[Record] = []
@@ -45,7 +50,7 @@ class Window(Generic[Record]):
             values = self._format.unpack_from(self._buffer, offset)
             if values[0] < at_ns:
                 break
-            found.append(self._record(*(None if value == _NONE else value for value in values)))
+            found.append(self._make([None if value == _NONE else value for value in values]))
         found.reverse()
         return found
 
