@@ -13,7 +13,12 @@ NANOSECONDS: Final = 1_000_000_000
 
 
 class Sample(NamedTuple):
-    """What is read of a container each second."""
+    """What is known of a container each second.
+
+    What can't have changed isn't read again: a container that used no CPU time since the last sample can
+    neither have been throttled, nor taken memory, nor asked for I/O. What others may have done to it in the
+    meantime (taken its page cache, written its dirty pages) shows after at most 10 s.
+    """
 
     at_ns: int
     cpu_usage_ns: int | None
@@ -25,7 +30,9 @@ class Sample(NamedTuple):
     throttled_ns: int | None
     """v1 throttled_time, v2 throttled_usec; summed over CPUs."""
     cpu_waiting_us: int | None
-    """``cpu.pressure`` some: time in which a thread of it was runnable and waited, throttling included."""
+    """``cpu.pressure`` some: time in which a thread of it was runnable and waited, throttling included. Not
+    read in seconds in which the whole node's threads together waited less than 1 ms, and so no more than that
+    behind."""
     memory_usage_bytes: int | None
     """Level, page cache included. v1 ``memory.usage_in_bytes``, v2 ``memory.current``."""
     inactive_file_bytes: int | None
@@ -34,12 +41,10 @@ class Sample(NamedTuple):
     io_read_bytes: int | None
     io_written_bytes: int | None
     """Summed over devices. v1 sees only what was written past the page cache (O_DIRECT, sync)."""
-    tasks: int | None
-    """Level: threads, ``pids.current``."""
 
 
 class Detail(NamedTuple):
-    """What is read of a container every few seconds."""
+    """What is read of a container twice a minute."""
 
     at_ns: int
     memory_peak_bytes: int | None
@@ -52,9 +57,11 @@ class Detail(NamedTuple):
 
 
 class Processes(NamedTuple):
-    """Levels: the container's processes, threads of them not counted."""
+    """Levels, read every 10 s."""
 
     at_ns: int
+    threads: int | None
+    """``pids.current``."""
     processes: int | None
     open_files: int | None
     """Descriptors of all of them together."""

@@ -170,7 +170,7 @@ def _containers(page: Exposition, containers: Iterable[Container]) -> None:
         "Bytes written to block devices; with cgroup v1 only those past the page cache.",
         [(of, sample.io_written_bytes) for of, sample in sampled],
     )
-    page.gauge(f"{prefix}_threads", "Threads.", [(of, sample.tasks) for of, sample in sampled])
+    page.gauge(f"{prefix}_threads", "Threads.", [(of, processes.threads) for of, processes in counted])
     page.gauge(f"{prefix}_processes", "Processes.", [(of, processes.processes) for of, processes in counted])
     page.gauge(
         f"{prefix}_open_files",

@@ -46,7 +46,7 @@ class Proc:
                 self._errors.count("pressure", error)
             return None
 
-    def processes(self, at_ns: int, ids: Ids) -> Processes:
+    def processes(self, at_ns: int, threads: int | None, ids: Ids) -> Processes:
         """How many processes there are, and how many files they have open together.
 
         Only a process that the cgroup names before and after it was looked at is counted: an id may be given
@@ -57,7 +57,7 @@ class Proc:
         readable = True
         for _ in range(_ROUNDS):
             if named is None:
-                return Processes(at_ns, None, None)
+                return Processes(at_ns, threads, None, None)
             for process_id in named:
                 if process_id in counts:
                     continue
@@ -72,9 +72,9 @@ class Proc:
             if named is not None and counts.keys() >= set(named):
                 break
         if named is None:
-            return Processes(at_ns, None, None)
+            return Processes(at_ns, threads, None, None)
         open_files = sum(counts.get(process_id, 0) for process_id in named)
-        return Processes(at_ns, len(named), open_files if readable else None)
+        return Processes(at_ns, threads, len(named), open_files if readable else None)
 
     def open_schedstat(self, thread_id: int) -> int:
         """A descriptor that stays the thread's, whoever gets its id later. Raises OSError."""
@@ -127,19 +127,13 @@ class Threads:
         self._run_delay_ns = self._timeslices = 0
         self._all_known = False
 
-    def read(self, at_ns: int, ids: Ids, tasks: int | None) -> RunDelay | None:
-        """The sum so far; None where not every thread could be read.
-
-        Args:
-            tasks: how many threads the cgroup has. While that is the number of those known and none of them
-                has ended, they are the same.
-        """
+    def read(self, at_ns: int, ids: Ids) -> RunDelay | None:
+        """The sum so far; None where not every thread could be read."""
         try:
             ended = [thread_id for thread_id, thread in self._threads.items() if not self._advance(thread)]
             for thread_id in ended:
                 self._drop(thread_id)
-            if ended or not self._all_known or tasks != len(self._threads):
-                self._all_known = self._find(ids)
+            self._all_known = self._find(ids)
         except (OSError, ValueError) as error:
             self._errors.count("schedstat", error)
             self._all_known = False

@@ -13,8 +13,10 @@ from tenantquota.node.containers import Container, Owners
 from tenantquota.node.processes import Proc, Threads
 
 PERIOD_SECONDS: Final = 1.0
-DETAIL_TICKS: Final = 10
-"""A leak of files or processes is to be found within a minute; OOM kills are news that the API server has."""
+PROCESSES_TICKS: Final = 10
+"""A leak of files or processes is to be found within a minute, from several looks."""
+DETAIL_TICKS: Final = 30
+"""Peaks and sums, which lose nothing by being read late."""
 RECHECK_TICKS: Final = 30
 """Limits and directories are read when the kernel says that somebody wrote them, and this often anyway."""
 RUN_DELAY_TICKS: Final = 10
@@ -43,6 +45,7 @@ class _Followed:
         "detail_due",
         "leaf",
         "limits_due",
+        "processes_due",
         "reader",
         "run_delay_due",
         "stagger",
@@ -58,7 +61,7 @@ class _Followed:
         self.threads = threads
         self.stagger = stagger
         """Ticks by which the second look comes early, so that those found together aren't due together."""
-        self.limits_due = self.detail_due = self.run_delay_due = 0
+        self.limits_due = self.detail_due = self.processes_due = self.run_delay_due = 0
 
     def next(self, number: int, ticks: int) -> int:
         return number + ticks - self.stagger % ticks
@@ -202,7 +205,7 @@ class Sampler:
         """Reads what is due of a container; false when it has ended."""
         container, reader = followed.container, followed.reader
         try:
-            previous, sample = container.samples.latest, reader.sample()
+            previous, sample = container.samples.latest, reader.sample(waiting_possible=contended)
             if previous is not None and went_back(previous, sample):
                 self.counter_resets += 1
                 container.forget()
@@ -213,10 +216,13 @@ class Sampler:
             if number >= followed.detail_due:
                 followed.detail_due = followed.next(number, DETAIL_TICKS)
                 container.details.append(reader.detail())
-                container.processes.append(self._proc.processes(self._clock_ns(), reader.process_ids))
+            if number >= followed.processes_due:
+                followed.processes_due = followed.next(number, PROCESSES_TICKS)
+                at_ns = self._clock_ns()
+                container.processes.append(self._proc.processes(at_ns, reader.threads(), reader.process_ids))
             if number >= followed.run_delay_due or _waited(previous, sample, contended):
                 followed.run_delay_due = followed.next(number, RUN_DELAY_TICKS)
-                delay = followed.threads.read(self._clock_ns(), reader.thread_ids, sample.tasks)
+                delay = followed.threads.read(self._clock_ns(), reader.thread_ids)
                 if delay is not None:
                     container.run_delays.append(delay)
         except VanishedError:

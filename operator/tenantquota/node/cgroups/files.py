@@ -14,7 +14,7 @@ Value_co = TypeVar("Value_co", covariant=True)
 
 _PAGE: Final = 4096
 _UNOPENED: Final = -1
-_ABSENT: Final = -2
+_NO_SUCH_FILE: Final = -2
 
 
 class VanishedError(Exception):
@@ -114,6 +114,16 @@ class Directory:
         self._descriptors.clear()
 
 
+class _AbsentFile:
+    """A file that this kernel doesn't have."""
+
+    def read(self) -> None:
+        return None
+
+
+ABSENT: Final = _AbsentFile()
+
+
 class KeptFile(Generic[Value]):
     """A file that stays open once it was read; one read is one ``pread``."""
 
@@ -142,7 +152,7 @@ class KeptFile(Generic[Value]):
         return None
 
     def _open(self) -> bool:
-        if self._fd == _ABSENT:
+        if self._fd == _NO_SUCH_FILE:
             return False
         try:
             descriptor = self._directory.open(self._name)
@@ -150,7 +160,7 @@ class KeptFile(Generic[Value]):
             self._directory.errors.count(self._name, error)
             return False
         if descriptor is None:
-            self._fd = _ABSENT
+            self._fd = _NO_SUCH_FILE
             return False
         self._directory.hold(descriptor)
         self._fd = descriptor
@@ -160,7 +170,7 @@ class KeptFile(Generic[Value]):
         self._directory.release(self._fd)
         self._fd = _UNOPENED
         if _is_absent(error):
-            self._fd = _ABSENT
+            self._fd = _NO_SUCH_FILE
             return
         failure = self._directory.failure(error)
         if isinstance(failure, VanishedError):

@@ -1,36 +1,143 @@
-"""What can be read of one container, whatever the cgroup version."""
+"""What is read of one container, whatever the cgroup version; ``v1`` and ``v2`` say which files it is in.
 
-from collections.abc import Collection, Iterable
-from typing import Final, Protocol
+Why some files are read less often than each second: docs/decisions/0010-node-agent-reads.md.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable
+from typing import Final, NamedTuple
 
 from tenantquota.domain.usage import NANOSECONDS, Detail, Limits, Sample
 from tenantquota.node.cgroups.files import File, ReadErrors
 from tenantquota.node.cgroups.parsing import NO_LIMIT, Throttling
 from tenantquota.node.cgroups.watch import WRITES, Watch
 
-NO_THROTTLING = Throttling(None, None, None)
-NO_IO = (None, None)
+UNCHANGED_NS: Final = 10 * NANOSECONDS
+"""How long values are carried on that can't have changed by the container's own doing."""
+STEP_BYTES: Final = 1 << 20
+"""Memory usage that moved by this much makes another look at ``memory.stat`` worth its cost, which is that of
+all else together."""
+
+_NO_THROTTLING: Final = Throttling(None, None, None)
+_NO_IO: Final = (None, None)
 
 
-class Reader(Protocol):
+class Files(NamedTuple):
+    """Where the figures are that both versions have in a file of their own."""
+
+    cpu_pressure: File[int]
+    memory_usage: File[int]
+    inactive_file: File[int]
+    memory_peak: File[int]
+    oom_kills: File[int | None]
+    memory_pressure: File[int]
+    io_pressure: File[int]
+    io_bytes: File[tuple[int, int]]
+    threads: File[int]
+    thread_ids: File[list[int]]
+    process_ids: File[list[int]]
+
+
+class Reader(ABC):
     """One container's cgroup. Every method but ``close`` raises VanishedError when it is gone."""
 
-    def sample(self) -> Sample: ...
+    def __init__(self, files: Files, limits_written: "Written", clock_ns: Callable[[], int]) -> None:
+        self._files = files
+        self._limits_written = limits_written
+        self._clock_ns = clock_ns
+        self._last: Sample | None = None
+        self._carried_until_ns = 0
+        self._inactive_file_until_ns = 0
+        self._usage_at_inactive_file = 0
 
-    def detail(self) -> Detail: ...
+    def sample(self, *, waiting_possible: bool = True) -> Sample:
+        """
+        Args:
+            waiting_possible: false where no thread of the node waited for a CPU since the last sample, and
+                so none of this container's.
+        """
+        at_ns, last = self._clock_ns(), self._last
+        usage_ns = self._cpu_usage_ns()
+        if last is None or waiting_possible:
+            waiting_us = self._files.cpu_pressure.read()
+        else:
+            waiting_us = last.cpu_waiting_us
+        if last is not None and usage_ns == last.cpu_usage_ns and at_ns < self._carried_until_ns:
+            self._last = last._replace(at_ns=at_ns, cpu_waiting_us=waiting_us)
+            return self._last
+        self._carried_until_ns = at_ns + UNCHANGED_NS
+        memory_usage_bytes = self._files.memory_usage.read()
+        nr_periods, nr_throttled, throttled_ns = self._throttling() or _NO_THROTTLING
+        io_read_bytes, io_written_bytes = self._io_bytes() or _NO_IO
+        self._last = Sample(
+            at_ns=at_ns,
+            cpu_usage_ns=usage_ns,
+            nr_periods=nr_periods,
+            nr_throttled=nr_throttled,
+            throttled_ns=throttled_ns,
+            cpu_waiting_us=waiting_us,
+            memory_usage_bytes=memory_usage_bytes,
+            inactive_file_bytes=self._inactive_file(at_ns, memory_usage_bytes),
+            io_read_bytes=io_read_bytes,
+            io_written_bytes=io_written_bytes,
+        )
+        return self._last
+
+    def detail(self) -> Detail:
+        files = self._files
+        return Detail(
+            at_ns=self._clock_ns(),
+            memory_peak_bytes=files.memory_peak.read(),
+            oom_kills=files.oom_kills.read(),
+            memory_waiting_us=files.memory_pressure.read(),
+            io_waiting_us=files.io_pressure.read(),
+        )
 
     def limits_written(self) -> bool:
         """Somebody may have written the limits since this was asked last."""
+        return self._limits_written.since_last_asked()
 
+    @abstractmethod
     def limits(self) -> Limits | None:
         """None where one of the files couldn't be read: a part of the limits would be a wrong limit."""
 
+    def threads(self) -> int | None:
+        """How many it has."""
+        return self._files.threads.read()
+
     def thread_ids(self) -> list[int] | None:
         """Of all its threads, as the reading process' PID namespace has them."""
+        return self._files.thread_ids.read()
 
-    def process_ids(self) -> list[int] | None: ...
+    def process_ids(self) -> list[int] | None:
+        return self._files.process_ids.read()
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        self._limits_written.close()
+
+    @abstractmethod
+    def _cpu_usage_ns(self) -> int | None: ...
+
+    @abstractmethod
+    def _throttling(self) -> Throttling | None:
+        """Called after ``_cpu_usage_ns``."""
+
+    def _io_bytes(self) -> tuple[int, int] | None:
+        """Read and written."""
+        return self._files.io_bytes.read()
+
+    def _inactive_file(self, at_ns: int, usage_bytes: int | None) -> int | None:
+        if usage_bytes is None:
+            return None
+        if (
+            self._last is not None
+            and at_ns < self._inactive_file_until_ns
+            and abs(usage_bytes - self._usage_at_inactive_file) < STEP_BYTES
+        ):
+            return self._last.inactive_file_bytes
+        self._inactive_file_until_ns = at_ns + UNCHANGED_NS
+        self._usage_at_inactive_file = usage_bytes
+        return self._files.inactive_file.read()
 
 
 def limits_of(at_ns: int, quota: int | None, period: int | None, memory: int | None) -> Limits | None:
@@ -43,37 +150,6 @@ def limits_of(at_ns: int, quota: int | None, period: int | None, memory: int | N
         cpu_period_us=period,
         memory_limit_bytes=None if memory == NO_LIMIT else memory,
     )
-
-
-class InactiveFile:
-    """``memory.stat``, which costs as much as all else together, read when it can have changed by much.
-
-    Args:
-        file: its ``inactive_file``.
-    """
-
-    STEP_BYTES: Final = 1 << 20
-    """Memory usage that moved by this much is worth a look."""
-    EVERY_NS: Final = 10 * NANOSECONDS
-    """Pages become inactive without a change of usage, slowly."""
-
-    __slots__ = ("_bytes", "_due_ns", "_file", "_usage_bytes")
-
-    def __init__(self, file: File[int]) -> None:
-        self._file = file
-        self._bytes: int | None = None
-        self._due_ns = 0
-        self._usage_bytes = 0
-
-    def read(self, at_ns: int, usage_bytes: int | None) -> int | None:
-        """Page cache that is given back first, at most EVERY_NS or STEP_BYTES of usage ago."""
-        if usage_bytes is None:
-            return None
-        if at_ns >= self._due_ns or abs(usage_bytes - self._usage_bytes) >= self.STEP_BYTES:
-            self._bytes = self._file.read()
-            self._usage_bytes = usage_bytes
-            self._due_ns = at_ns + self.EVERY_NS if self._bytes is not None else 0
-        return self._bytes
 
 
 class Written:

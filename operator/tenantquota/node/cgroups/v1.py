@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tenantquota.domain.usage import Detail, Limits, Sample
+from tenantquota.domain.usage import Limits
 from tenantquota.node.cgroups import parsing
-from tenantquota.node.cgroups.files import Directory, ReadErrors
-from tenantquota.node.cgroups.reader import NO_IO, NO_THROTTLING, InactiveFile, Written, limits_of
+from tenantquota.node.cgroups.files import ABSENT, Directory, ReadErrors
+from tenantquota.node.cgroups.reader import Files, Reader, Written, limits_of
 from tenantquota.node.cgroups.watch import Watch
 
 CONTROLLERS: Final = ("cpu", "cpuacct", "memory", "blkio", "pids")
@@ -17,7 +17,7 @@ LIMIT_FILES: Final = ("cpu.cfs_quota_us", "cpu.cfs_period_us", "memory.limit_in_
 IO_FILE: Final = "blkio.throttle.io_service_bytes_recursive"
 
 
-class V1Reader:
+class V1Reader(Reader):
     """One container's files.
 
     Args:
@@ -39,89 +39,59 @@ class V1Reader:
         watch: Watch | None = None,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._clock_ns = clock_ns
-        self._counts_io = counts_io
         self._directories: dict[str, Directory] = {}
         try:
             for root in roots.values():
                 if root not in self._directories:  # cpu and cpuacct are often one
                     self._directories[root] = Directory(f"{root}/{path}", errors)
         except BaseException:
-            for directory in self._directories.values():
-                directory.close()
+            self._close_directories()
             raise
-        limits_in = [f"{roots[controller]}/{path}" for controller in ("cpu", "memory")]
-        self._limits_written = Written(watch, limits_in, LIMIT_FILES, errors)
         cpu, cpuacct, memory, blkio, pids = (self._directories[roots[name]] for name in CONTROLLERS)
+        unified = self._directories[roots[UNIFIED]] if UNIFIED in roots else None
+        pressure = parsing.pressure_some_us
+        files = Files(
+            cpu_pressure=unified.kept("cpu.pressure", pressure) if unified else ABSENT,
+            memory_usage=memory.kept("memory.usage_in_bytes", parsing.number),
+            inactive_file=memory.seldom("memory.stat", parsing.total_inactive_file),
+            memory_peak=memory.seldom("memory.max_usage_in_bytes", parsing.number),
+            oom_kills=memory.seldom("memory.oom_control", parsing.oom_kills),
+            memory_pressure=unified.seldom("memory.pressure", pressure) if unified else ABSENT,
+            io_pressure=unified.seldom("io.pressure", pressure) if unified else ABSENT,
+            io_bytes=blkio.kept(IO_FILE, parsing.io_service_bytes),
+            threads=pids.seldom("pids.current", parsing.number),
+            thread_ids=pids.seldom("tasks", parsing.ids),
+            process_ids=pids.seldom("cgroup.procs", parsing.ids),
+        )
+        limits_in = [f"{roots[controller]}/{path}" for controller in ("cpu", "memory")]
+        super().__init__(files, Written(watch, limits_in, LIMIT_FILES, errors), clock_ns)
+        self._counts_io = counts_io
         self._usage = cpuacct.kept("cpuacct.usage", parsing.number)
-        self._throttling = cpu.kept("cpu.stat", parsing.cpu_stat_v1)
-        self._memory_usage = memory.kept("memory.usage_in_bytes", parsing.number)
-        self._io = blkio.kept(IO_FILE, parsing.io_service_bytes)
-        self._tasks = pids.kept("pids.current", parsing.number)
-        self._inactive_file = InactiveFile(memory.seldom("memory.stat", parsing.total_inactive_file))
-        self._memory_peak = memory.seldom("memory.max_usage_in_bytes", parsing.number)
-        self._oom_kills = memory.seldom("memory.oom_control", parsing.oom_kills)
+        self._cpu_stat = cpu.kept("cpu.stat", parsing.cpu_stat_v1)
         quota, period, limit = LIMIT_FILES
         self._quota = cpu.seldom(quota, parsing.cfs_quota_us)
         self._period = cpu.seldom(period, parsing.cfs_period_us)
         self._memory_limit = memory.seldom(limit, parsing.limit_in_bytes)
-        self._threads = pids.seldom("tasks", parsing.ids)
-        self._processes = pids.seldom("cgroup.procs", parsing.ids)
-        unified = self._directories[roots[UNIFIED]] if UNIFIED in roots else None
-        self._cpu_pressure = unified and unified.kept("cpu.pressure", parsing.pressure_some_us)
-        self._memory_pressure = unified and unified.seldom("memory.pressure", parsing.pressure_some_us)
-        self._io_pressure = unified and unified.seldom("io.pressure", parsing.pressure_some_us)
-
-    def sample(self) -> Sample:
-        at_ns = self._clock_ns()
-        usage_ns = self._usage.read()
-        nr_periods, nr_throttled, throttled_ns = self._throttling.read() or NO_THROTTLING
-        memory_usage_bytes = self._memory_usage.read()
-        io_read_bytes, io_written_bytes = self._io_bytes()
-        return Sample(
-            at_ns=at_ns,
-            cpu_usage_ns=usage_ns,
-            nr_periods=nr_periods,
-            nr_throttled=nr_throttled,
-            throttled_ns=throttled_ns,
-            cpu_waiting_us=self._cpu_pressure.read() if self._cpu_pressure else None,
-            memory_usage_bytes=memory_usage_bytes,
-            inactive_file_bytes=self._inactive_file.read(at_ns, memory_usage_bytes),
-            io_read_bytes=io_read_bytes,
-            io_written_bytes=io_written_bytes,
-            tasks=self._tasks.read(),
-        )
-
-    def _io_bytes(self) -> tuple[int | None, int | None]:
-        counted = self._io.read()
-        if counted is None or (counted == (0, 0) and not self._counts_io()):
-            return NO_IO
-        return counted
-
-    def detail(self) -> Detail:
-        return Detail(
-            at_ns=self._clock_ns(),
-            memory_peak_bytes=self._memory_peak.read(),
-            oom_kills=self._oom_kills.read(),
-            memory_waiting_us=self._memory_pressure.read() if self._memory_pressure else None,
-            io_waiting_us=self._io_pressure.read() if self._io_pressure else None,
-        )
-
-    def limits_written(self) -> bool:
-        return self._limits_written.since_last_asked()
 
     def limits(self) -> Limits | None:
         at_ns = self._clock_ns()
         return limits_of(at_ns, self._quota.read(), self._period.read(), self._memory_limit.read())
 
-    def thread_ids(self) -> list[int] | None:
-        return self._threads.read()
-
-    def process_ids(self) -> list[int] | None:
-        return self._processes.read()
-
     def close(self) -> None:
-        self._limits_written.close()
+        super().close()
+        self._close_directories()
+
+    def _cpu_usage_ns(self) -> int | None:
+        return self._usage.read()
+
+    def _throttling(self) -> parsing.Throttling | None:
+        return self._cpu_stat.read()
+
+    def _io_bytes(self) -> tuple[int, int] | None:
+        counted = self._files.io_bytes.read()
+        return None if counted == (0, 0) and not self._counts_io() else counted
+
+    def _close_directories(self) -> None:
         for directory in self._directories.values():
             directory.close()
 
@@ -129,8 +99,9 @@ class V1Reader:
 class IoAccounting:
     """Whether the kernel counts I/O per cgroup.
 
-    Linux 6.12 and newer do it on version 1 only once a throttle rule was set on a device; until then every
-    file says ``Total 0``, as it does for a cgroup that did no I/O. The root's names the devices that count.
+    Newer ones (6.18 does so, 6.1 doesn't) count on version 1 only once a throttle rule was set on a device;
+    until then every file says ``Total 0``, as it does for a cgroup that did no I/O. The root's names the
+    devices that count.
     """
 
     RECHECK_NS: Final = 10_000_000_000

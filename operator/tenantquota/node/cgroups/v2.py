@@ -4,16 +4,16 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from tenantquota.domain.usage import Detail, Limits, Sample
+from tenantquota.domain.usage import Limits
 from tenantquota.node.cgroups import parsing
 from tenantquota.node.cgroups.files import Directory, ReadErrors
-from tenantquota.node.cgroups.reader import NO_IO, NO_THROTTLING, InactiveFile, Written, limits_of
+from tenantquota.node.cgroups.reader import Files, Reader, Written, limits_of
 from tenantquota.node.cgroups.watch import Watch
 
 LIMIT_FILES: Final = ("cpu.max", "memory.max")
 
 
-class V2Reader:
+class V2Reader(Reader):
     """One container's files.
 
     Raises:
@@ -28,67 +28,39 @@ class V2Reader:
         watch: Watch | None = None,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._clock_ns = clock_ns
         self._directory = group = Directory(path, errors)
-        self._limits_written = Written(watch, [path], LIMIT_FILES, errors)
-        self._cpu = group.kept("cpu.stat", parsing.cpu_stat_v2)
-        self._cpu_pressure = group.kept("cpu.pressure", parsing.pressure_some_us)
-        self._memory_current = group.kept("memory.current", parsing.number)
-        self._io = group.kept("io.stat", parsing.io_stat)
-        self._tasks = group.kept("pids.current", parsing.number)
-        self._inactive_file = InactiveFile(group.seldom("memory.stat", parsing.inactive_file))
-        self._memory_peak = group.seldom("memory.peak", parsing.number)
-        self._oom_kills = group.seldom("memory.events", parsing.oom_kills)
-        self._memory_pressure = group.seldom("memory.pressure", parsing.pressure_some_us)
-        self._io_pressure = group.seldom("io.pressure", parsing.pressure_some_us)
+        files = Files(
+            cpu_pressure=group.kept("cpu.pressure", parsing.pressure_some_us),
+            memory_usage=group.kept("memory.current", parsing.number),
+            inactive_file=group.seldom("memory.stat", parsing.inactive_file),
+            memory_peak=group.seldom("memory.peak", parsing.number),
+            oom_kills=group.seldom("memory.events", parsing.oom_kills),
+            memory_pressure=group.seldom("memory.pressure", parsing.pressure_some_us),
+            io_pressure=group.seldom("io.pressure", parsing.pressure_some_us),
+            io_bytes=group.kept("io.stat", parsing.io_stat),
+            threads=group.seldom("pids.current", parsing.number),
+            thread_ids=group.seldom("cgroup.threads", parsing.ids),
+            process_ids=group.seldom("cgroup.procs", parsing.ids),
+        )
+        super().__init__(files, Written(watch, [path], LIMIT_FILES, errors), clock_ns)
+        self._cpu_stat = group.kept("cpu.stat", parsing.cpu_stat_v2)
+        self._last_throttling: parsing.Throttling | None = None
         cpu_max, memory_max = LIMIT_FILES
         self._cpu_max = group.seldom(cpu_max, parsing.cpu_max)
         self._memory_max = group.seldom(memory_max, parsing.memory_max)
-        self._threads = group.seldom("cgroup.threads", parsing.ids)
-        self._processes = group.seldom("cgroup.procs", parsing.ids)
-
-    def sample(self) -> Sample:
-        at_ns = self._clock_ns()
-        usage_ns, throttling = self._cpu.read() or (None, NO_THROTTLING)
-        memory_usage_bytes = self._memory_current.read()
-        io_read_bytes, io_written_bytes = self._io.read() or NO_IO
-        return Sample(
-            at_ns=at_ns,
-            cpu_usage_ns=usage_ns,
-            nr_periods=throttling.nr_periods,
-            nr_throttled=throttling.nr_throttled,
-            throttled_ns=throttling.throttled_ns,
-            cpu_waiting_us=self._cpu_pressure.read(),
-            memory_usage_bytes=memory_usage_bytes,
-            inactive_file_bytes=self._inactive_file.read(at_ns, memory_usage_bytes),
-            io_read_bytes=io_read_bytes,
-            io_written_bytes=io_written_bytes,
-            tasks=self._tasks.read(),
-        )
-
-    def detail(self) -> Detail:
-        return Detail(
-            at_ns=self._clock_ns(),
-            memory_peak_bytes=self._memory_peak.read(),
-            oom_kills=self._oom_kills.read(),
-            memory_waiting_us=self._memory_pressure.read(),
-            io_waiting_us=self._io_pressure.read(),
-        )
-
-    def limits_written(self) -> bool:
-        return self._limits_written.since_last_asked()
 
     def limits(self) -> Limits | None:
         at_ns = self._clock_ns()
         quota, period = self._cpu_max.read() or (None, None)
         return limits_of(at_ns, quota, period, self._memory_max.read())
 
-    def thread_ids(self) -> list[int] | None:
-        return self._threads.read()
-
-    def process_ids(self) -> list[int] | None:
-        return self._processes.read()
-
     def close(self) -> None:
-        self._limits_written.close()
+        super().close()
         self._directory.close()
+
+    def _cpu_usage_ns(self) -> int | None:
+        usage_ns, self._last_throttling = self._cpu_stat.read() or (None, None)
+        return usage_ns
+
+    def _throttling(self) -> parsing.Throttling | None:
+        return self._last_throttling
