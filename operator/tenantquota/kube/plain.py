@@ -18,8 +18,6 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 JSON: Final = "application/json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
 """Server-side apply; JSON is YAML."""
-METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v1"
-"""An answer without the object that was just sent."""
 
 REQUEST_TIMEOUT_SECONDS: Final = 10.0
 STREAM_TIMEOUT_SECONDS: Final = 120.0
@@ -120,7 +118,12 @@ class ApiServer:
         Raises:
             ApiError: any failure.
         """
-        return self._json("GET", path, query)
+        with self._answer("GET", path, query) as response:
+            content = response.read()
+        try:
+            return json.loads(content)
+        except ValueError as error:
+            raise ApiError(f"GET {path}: the answer is no JSON: {error}") from error
 
     def apply(self, path: str, manifest: bytes, *, manager: str) -> None:
         """Server-side apply of JSON: the object is then as the manifest says, whether there was one or not.
@@ -129,7 +132,9 @@ class ApiServer:
             ApiError: any failure.
         """
         query = {"fieldManager": manager, "force": "true"}
-        self._json("PATCH", path, query, body=manifest, content_type=APPLY_PATCH, accept=METADATA_ONLY)
+        # the answer is the whole object once more, and not worth to be read
+        with self._answer("PATCH", path, query, body=manifest, content_type=APPLY_PATCH):
+            pass
 
     @contextmanager
     def lines(self, path: str, query: Mapping[str, str | int]) -> Iterator[Iterator[bytes]]:
@@ -141,14 +146,6 @@ class ApiServer:
         with self._answer("GET", path, query, timeout_seconds=STREAM_TIMEOUT_SECONDS) as response:
             yield _lines(response)
 
-    def _json(self, method: str, path: str, query: Mapping[str, str | int], **how: Any) -> Any:
-        with self._answer(method, path, query, **how) as response:
-            content = response.read()
-        try:
-            return json.loads(content)
-        except ValueError as error:
-            raise ApiError(f"{method} {path}: the answer is no JSON: {error}") from error
-
     @contextmanager
     def _answer(
         self,
@@ -158,13 +155,12 @@ class ApiServer:
         *,
         body: bytes | None = None,
         content_type: str = JSON,
-        accept: str = JSON,
         timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
     ) -> Iterator[HTTPResponse]:
         """A successful answer, while the context lasts."""
         connection = self._connection()
         try:
-            headers = {"Accept": accept, "User-Agent": "tenantquota-node"}
+            headers = {"Accept": JSON, "User-Agent": "tenantquota-node"}
             if body is not None:
                 headers["Content-Type"] = content_type
             if self._url.scheme == "https":

@@ -3,6 +3,7 @@
 import gc
 import json
 import logging
+import resource
 import signal
 import threading
 import time
@@ -89,6 +90,8 @@ class _Agent:
         ):
             threading.Thread(target=target, name=name, daemon=True).start()
         LOG.info("node %s: sampling", self._node.name)
+        _allow_descriptors()
+        gc.collect()
         gc.freeze()  # what was loaded stays; collections need not look at it
         for number in self._ticks:
             self._tick(number)
@@ -119,6 +122,12 @@ class _Agent:
         if not self._ticks.begun:
             return Answer(503, b"nothing was sampled yet\n")
         return Answer(200, b"ok\n")
+
+
+def _allow_descriptors() -> None:
+    """As many as may be: a container takes some, and the usual 1024 are for programs that still use select."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _signalled(seconds: float) -> bool:
