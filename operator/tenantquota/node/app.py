@@ -125,7 +125,7 @@ class _Agent:
 
 
 def _allow_descriptors() -> None:
-    """As many as may be: a container takes some, and the usual 1024 are for programs that still use select."""
+    """As many as may be: a container takes some; the usual 1024 are for programs that use select."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

@@ -144,7 +144,8 @@ class PodWatch:
         }
         self._version: str | None = None
         """How far the changes are known; None: everything must be listed anew."""
-        self._failures = 0
+        self._fruitless = 0
+        """Attempts in a row that brought nothing."""
         self.errors = 0
 
     def run(self) -> None:
@@ -190,8 +191,11 @@ class PodWatch:
             # not every agent at the same moment
             "timeoutSeconds": random.randint(300, 600),  # noqa: S311 - no secret
         }
+        known = self._version
         with self._api.lines(PODS, query) as lines:
             self._take(lines)
+        if self._version == known:
+            self._fruitless += 1  # no failure, but nothing to hurry for
 
     def _take(self, lines: Iterable[bytes]) -> None:
         for line in lines:
@@ -208,19 +212,17 @@ class PodWatch:
             elif kind != "BOOKMARK":
                 self._index.put(*read_pod(manifest))
             self._version = version
-            if self._failures:
-                LOG.info("pods are followed again after %d failures", self._failures)
-            self._failures = 0
+            self._fruitless = 0
             if self._stop.is_set():
                 return
 
     def _failed(self, error: Exception) -> None:
         self.errors += 1
-        self._failures += 1
         # the first of a row is news, the rest are counted
-        LOG.log(logging.WARNING if self._failures == 1 else logging.DEBUG, "%s", error)
+        LOG.log(logging.DEBUG if self._fruitless else logging.WARNING, "%s", error)
+        self._fruitless += 1
 
     def _delay_seconds(self) -> float:
         """Grows while nothing comes through; random, so that agents don't come in step."""
-        longest = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(self._failures, 16))
+        longest = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(self._fruitless, 16))
         return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
