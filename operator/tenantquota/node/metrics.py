@@ -284,7 +284,7 @@ def _agent(page: Exposition, view: View, state: AgentState) -> None:
         ],
     )
     page.counter(
-        f"{prefix}_counter_resets_total",
+        f"{prefix}_container_resets_total",
         "How often a container's counter went back.",
         one(state.sampler.counter_resets),
     )
