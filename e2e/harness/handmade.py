@@ -1,9 +1,10 @@
-"""Containers as the kernel sees them, made by hand: real cgroups in the kubelet's shapes, with real processes.
+"""Containers as the kernel sees them, made by hand: real cgroups in the kubelet's shapes, real processes.
 
 For what must be proven against a kernel and needs no cluster: takes root, and either cgroup version. Other
 cgroups are left alone; all that is made is below one directory of its own, and goes at the end.
 """
 
+import contextlib
 import os
 import secrets
 import signal
@@ -53,7 +54,11 @@ class Container:
                 os.close(descriptor)
 
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=enter
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=enter,  # noqa: PLW1509 - no other thread holds a lock that this needs
         )
         self.processes.append(process)
         return process
@@ -184,10 +189,8 @@ def _lines(path: Path) -> list[str]:
 
 
 def _kill(process_id: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(process_id, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _remove(path: Path) -> None:

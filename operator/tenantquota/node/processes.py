@@ -53,28 +53,29 @@ class Proc:
         to somebody else's process in between.
         """
         named = ids()
-        counts: dict[int, int] = {}
-        readable = True
-        for _ in range(_ROUNDS):
-            if named is None:
-                return Processes(at_ns, threads, None, None)
-            for process_id in named:
-                if process_id in counts:
-                    continue
-                try:
-                    counts[process_id] = self.open_files(process_id)
-                except (ProcessLookupError, FileNotFoundError):
-                    pass
-                except OSError as error:
-                    self._errors.count("fd", error)
-                    readable = False
-            named = ids()
+        counts: dict[int, int | None] = {}
+        rounds = 0
+        while named is not None and rounds < _ROUNDS:
+            for process_id in set(named) - counts.keys():
+                self._count(process_id, counts)
+            named, rounds = ids(), rounds + 1
             if named is not None and counts.keys() >= set(named):
                 break
         if named is None:
             return Processes(at_ns, threads, None, None)
-        open_files = sum(counts.get(process_id, 0) for process_id in named)
-        return Processes(at_ns, threads, len(named), open_files if readable else None)
+        found = [counts[process_id] for process_id in named if process_id in counts]
+        open_files = None if None in found else sum(count for count in found if count is not None)
+        return Processes(at_ns, threads, len(named), open_files)
+
+    def _count(self, process_id: int, counts: dict[int, int | None]) -> None:
+        """Enters the process' open files, None where they can't be counted, and nothing when it has ended."""
+        try:
+            counts[process_id] = self.open_files(process_id)
+        except (ProcessLookupError, FileNotFoundError):
+            pass
+        except OSError as error:
+            self._errors.count("fd", error)
+            counts[process_id] = None
 
     def open_schedstat(self, thread_id: int) -> int:
         """A descriptor that stays the thread's, whoever gets its id later. Raises OSError."""

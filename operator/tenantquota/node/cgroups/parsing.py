@@ -12,8 +12,9 @@ NO_LIMIT: Final = -1
 
 _V1_NO_LIMIT_BYTES: Final = 1 << 62
 """v1 says it as the largest multiple of a page that fits a long, about 2^63."""
-_DIGITS: Final = 19
-"""More make no number of the kernel's that fits 63 bits."""
+_MOST: Final = 2**63 - 1
+"""Counters that the kernel keeps in 64 bits don't get that far, and windows hold no more."""
+_MOST_DIGITS: Final = 19
 
 
 class MalformedError(ValueError):
@@ -24,9 +25,9 @@ class MalformedError(ValueError):
 
 
 def _digits(word: bytes, content: bytes) -> int:
-    if not word.isdigit() or len(word) > _DIGITS:
+    if not word.isdigit() or len(word) > _MOST_DIGITS or (number := int(word)) > _MOST:
         raise MalformedError(content)
-    return int(word)
+    return number
 
 
 def number(content: bytes) -> int:
@@ -79,12 +80,15 @@ def cpu_stat_v2(content: bytes) -> tuple[int | None, Throttling]:
     """v2 ``cpu.stat``: CPU time used in ns, and throttling; the file has both in microseconds. Without the
     CPU controller it has only the first."""
     pairs = keyed(content)
-    usage_us, throttled_us = value(pairs, b"usage_usec"), value(pairs, b"throttled_usec")
-    return None if usage_us is None else usage_us * 1000, Throttling(
-        value(pairs, b"nr_periods"),
-        value(pairs, b"nr_throttled"),
-        None if throttled_us is None else throttled_us * 1000,
-    )
+    usage_ns, throttled_ns = _nanoseconds(pairs, b"usage_usec"), _nanoseconds(pairs, b"throttled_usec")
+    return usage_ns, Throttling(value(pairs, b"nr_periods"), value(pairs, b"nr_throttled"), throttled_ns)
+
+
+def _nanoseconds(pairs: dict[bytes, bytes], key: bytes) -> int | None:
+    microseconds = value(pairs, key)
+    if microseconds is not None and microseconds > _MOST // 1000:
+        raise MalformedError(key + b" " + pairs[key])
+    return None if microseconds is None else microseconds * 1000
 
 
 def oom_kills(content: bytes) -> int | None:
@@ -162,7 +166,7 @@ def io_service_bytes(content: bytes) -> tuple[int, int]:
             read += amount
         elif kind.endswith(b" Write"):
             written += amount
-    return read, written
+    return _sums(read, written, content)
 
 
 def io_stat(content: bytes) -> tuple[int, int]:
@@ -179,6 +183,12 @@ def io_stat(content: bytes) -> tuple[int, int]:
             read += _digits(word[7:], content)
         elif word.startswith(b"wbytes="):
             written += _digits(word[7:], content)
+    return _sums(read, written, content)
+
+
+def _sums(read: int, written: int, content: bytes) -> tuple[int, int]:
+    if read > _MOST or written > _MOST:
+        raise MalformedError(content)
     return read, written
 
 
