@@ -193,13 +193,15 @@ class Sampler:
             self._cgroups.tree.forget(followed.leaf)
         return bool(ended)
 
-    def _read_limits(self, followed: _Followed, number: int) -> None:
-        limits = followed.reader.limits()
+    def _read_limits(self, followed: _Followed, number: int, written: bool) -> None:
+        container, limits = followed.container, followed.reader.limits()
         if limits is None:
             followed.limits_due = number + 1
             return
+        if not written and container.limits is not None and limits[1:] != container.limits[1:]:
+            self.errors.count_reason("inotify", "missed")
         followed.limits_due = followed.next(number, RECHECK_TICKS)
-        followed.container.limits = limits
+        container.limits = limits
 
     def _read(self, followed: _Followed, number: int, contended: bool) -> bool:
         """Reads what is due of a container; false when it has ended."""
@@ -211,8 +213,9 @@ class Sampler:
                 container.forget()
                 previous = None
             container.samples.append(sample)
-            if reader.limits_written() or number >= followed.limits_due:
-                self._read_limits(followed, number)
+            written = reader.limits_written()
+            if written or number >= followed.limits_due:
+                self._read_limits(followed, number, written)
             if number >= followed.detail_due:
                 followed.detail_due = followed.next(number, DETAIL_TICKS)
                 container.details.append(reader.detail())
