@@ -10,8 +10,8 @@ from tenantquota.settings import ControllerSettings, parse
 def main(arguments: Sequence[str] | None = None) -> int:
     """What the program is to exit with.
 
-    Each part is imported only when it is asked for: the controller's libraries take five times the memory of
-    the whole node agent.
+    Each part is imported only when it is asked for: Kopf and ``kubernetes`` take 38 MB, the whole node agent
+    without them 22.
     """
     settings = parse(arguments)
     if isinstance(settings, ControllerSettings):

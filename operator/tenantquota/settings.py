@@ -1,6 +1,6 @@
 """The settings of each part, from its command line.
 
-NamedTuples: ``dataclasses`` would take 2 MB of the node agent's memory.
+NamedTuples, since the node agent would load ``dataclasses`` for nothing else.
 """
 
 import argparse

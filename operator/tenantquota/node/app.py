@@ -3,11 +3,12 @@
 import gc
 import json
 import logging
+import os
 import resource
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from tenantquota.domain.usage import NANOSECONDS
@@ -42,8 +43,7 @@ def run(settings: NodeSettings, environment: Mapping[str, str]) -> int:
     except (ApiError, LayoutError, OSError) as error:
         LOG.error("%s", error)  # noqa: TRY400 - says what to do; a traceback would hide it
         return 1
-    agent.run()
-    return 0
+    return agent.run()
 
 
 class _Agent:
@@ -51,6 +51,7 @@ class _Agent:
         self._settings = settings
         self._node = node
         self._stop = threading.Event()
+        self._broken = False
         self._index = PodIndex()
         self._watch = PodWatch(api, node.name, self._index, self._stop)
         self._writer = ReportWriter(api, node.name, self._stop)
@@ -79,7 +80,8 @@ class _Agent:
             {"/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz},
         )
 
-    def run(self) -> None:
+    def run(self) -> int:
+        """Until a signal, or until a thread without which it would be blind or mute has ended; then 1."""
         # Blocked in every thread, and taken by the sampler's wait: no handler that might run in the midst of
         # something, and no delay.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -88,7 +90,7 @@ class _Agent:
             ("report", self._writer.run),
             ("http", self._server.serve_forever),
         ):
-            threading.Thread(target=target, name=name, daemon=True).start()
+            threading.Thread(target=self._vital, args=(target,), name=name, daemon=True).start()
         LOG.info("node %s: sampling", self._node.name)
         _allow_descriptors()
         gc.collect()
@@ -97,6 +99,16 @@ class _Agent:
             self._tick(number)
         self._stop.set()
         LOG.info("stopped after %d ticks", self._ticks.begun)
+        return 1 if self._broken else 0
+
+    def _vital(self, target: Callable[[], None]) -> None:
+        """Ends the agent rather than let it go on without one of its threads; the kubelet starts it anew."""
+        try:
+            target()
+        except Exception:
+            LOG.exception("thread %s failed", threading.current_thread().name)
+            self._broken = True
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _tick(self, number: int) -> None:
         complete = self._index.complete  # of before the tick, which then knew every owner

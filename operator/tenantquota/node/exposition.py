@@ -1,8 +1,8 @@
 """The Prometheus text format, version 0.0.4.
 
 By hand, against the rule to prefer a library: ``prometheus_client`` takes 34 ms for the 5000 series of 250
-containers where this takes 3, and 5 MB of memory to be loaded. Tests read the result with the library's own
-parser and with ``promtool``.
+containers where this takes 3: at a scrape every 15 s, a fifth of all that the agent uses. Tests read the
+result with the library's own parser and with ``promtool``.
 """
 
 from collections.abc import Iterable, Mapping

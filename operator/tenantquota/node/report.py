@@ -1,7 +1,7 @@
 """The NodeReport: gathered after a tick, written by a thread of its own.
 
-The manifest is put together by hand, since ``api.nodereport``'s pydantic would triple what the agent loads; a
-test validates it by that model.
+The manifest is put together by hand, since pydantic, on which ``api.nodereport`` rests, takes 5 MB to load;
+a test validates it by that model.
 """
 
 import json

@@ -238,6 +238,17 @@ def test_waits_for_an_api_server_that_is_not_there_yet(world: World) -> None:
     assert len(world.api.reports[0]["containers"]) == 1, "nothing is told before it is known whose they are"
 
 
+def test_ends_when_one_of_its_threads_has(world: World) -> None:
+    """It is started anew then; without its watch it would follow no new container, and nobody would know."""
+    world.api.streams.append([b"[" * 100_000 + b"\n"])
+    agent = world.start()
+    _, log = agent.process.communicate(timeout=DEADLINE_SECONDS)
+
+    assert agent.process.returncode == 1
+    assert "thread pods failed" in log
+    assert "RecursionError" in log
+
+
 def test_knows_no_other_pages(world: World) -> None:
     agent = world.start()
     agent.until(lambda: agent.get("/readyz")[0] == 200, "it to be ready")
