@@ -159,7 +159,7 @@ def open_for_writing(path):
 attempt("root file system", lambda: os.mkdir("/made"))
 attempt("/tmp", lambda: os.mkdir("/tmp/made"))
 attempt("cgroup mount", lambda: os.mkdir("/host/sys/fs/cgroup/made"))
-for file in ("oom_score_adj", "mem", "comm", "attr/current", "clear_refs", "coredump_filter"):
+for file in ("oom_score_adj", "mem", "comm", "clear_refs", "coredump_filter"):
     for of in (pid, 1):
         attempt(f"/proc/{of}/{file}", lambda: open_for_writing(f"/proc/{of}/{file}"))
 for file in ("environ", "maps", "root/etc/hostname", "cwd/agent.py", "fd/0", "stack"):

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -120,38 +120,21 @@ def token(cluster: Cluster, kubectl: Kubectl) -> Iterator[str]:
         cluster.delete(NODE, OTHER)
 
 
-class Bearer:
-    """kubectl with a token, and none of the administrator's credentials."""
-
-    def __init__(self, token: str) -> None:
-        raw = ["kubectl", "config", "view", "--raw", "--minify", f"--context={CONTEXT}", "--output=json"]
-        config = json.loads(subprocess.run(raw, capture_output=True, check=True, timeout=60).stdout)
-        config["users"][0]["user"] = {"token": token}
-        self._config = json.dumps(config)
-
-    def __call__(self, *arguments: str, stdin: Manifest) -> Answer:
-        done = subprocess.run(
-            ["bash", "-c", 'kubectl --kubeconfig=<(printf %s "$CONFIG") "$@"', "bash", *arguments],
-            input=json.dumps(stdin),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            env={"CONFIG": self._config, "PATH": "/usr/local/bin:/usr/bin:/bin"},
-        )
-        return Answer(("kubectl", *arguments), done.returncode, done.stdout, done.stderr)
+@pytest.fixture(scope="module")
+def bearer(token: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Answer]:
+    """Applies a node's report with that token, and none of the administrator's credentials."""
+    raw = ["kubectl", "config", "view", "--raw", "--flatten", "--minify", f"--context={CONTEXT}", "-o=json"]
+    config = json.loads(subprocess.run(raw, capture_output=True, check=True, timeout=60).stdout)
+    config["users"][0]["user"] = {"token": token}
+    kubeconfig = tmp_path_factory.mktemp("bearer") / "config"
+    kubeconfig.touch(0o600)
+    kubeconfig.write_text(json.dumps(config))
+    return lambda node: apply(Kubectl(CONTEXT), node, f"--kubeconfig={kubeconfig}", "--validate=false")
 
 
-def test_a_real_token_writes_its_nodes_report_only(token: str, agent: NodeAgent) -> None:
-    bearer = Bearer(token)
-    options = (
-        *("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=false"),
-        *("--filename=-", "--output=json"),
-    )
-
-    bearer(*options, stdin=manifest(OTHER)).ok()
-    message = bearer(*options, stdin=manifest(agent.node)).refusal()
-    assert f"this token is of node {OTHER}" in message
+def test_a_real_token_writes_its_nodes_report_only(bearer: Callable[[str], Answer], agent: NodeAgent) -> None:
+    bearer(OTHER).ok()
+    assert f"this token is of node {OTHER}" in bearer(agent.node).refusal()
 
 
 @pytest.mark.parametrize(
