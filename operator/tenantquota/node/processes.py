@@ -103,9 +103,9 @@ class Proc:
         try:
             return psutil.Process(process_id).num_fds()
         except psutil.NoSuchProcess as error:
-            raise ProcessLookupError from error
+            raise ProcessLookupError(errno.ESRCH, "ended") from error
         except psutil.AccessDenied as error:
-            raise PermissionError from error
+            raise PermissionError(errno.EACCES, "takes CAP_SYS_PTRACE") from error
 
 
 class _Thread:
