@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from e2e.cluster import engine, processes
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(["sleep", "600"], env={**os.environ, "CLUSTER_TEST_MARK": str(os.getpid())})
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{process.pid}/comm").read_text() != "sleep\n":  # a moment after Popen has returned
+        assert time.monotonic() < deadline, "sleep does not start"
+        time.sleep(0.01)
     yield process
     process.kill()
     process.wait()
@@ -61,7 +66,5 @@ def test_end_does_not_take_no_for_an_answer() -> None:
 def test_dockerd_is_told_of_another_runtime_only_where_it_is_needed(tmp_path: Path) -> None:
     plain = engine.configuration(tmp_path, None)
     assert "default-runtime" not in plain
-    lowering = engine.configuration(tmp_path, tmp_path / "oci_runtime.py")
-    runtime = lowering["runtimes"][lowering["default-runtime"]]
-    assert runtime["runtimeArgs"] == ["-IS", str(tmp_path / "oci_runtime.py"), "runc"]
-    assert Path(runtime["path"]).is_file()
+    lowering = engine.configuration(tmp_path, tmp_path / "oci-runtime")
+    assert lowering["runtimes"][lowering["default-runtime"]] == {"path": str(tmp_path / "oci-runtime")}
