@@ -74,8 +74,8 @@ while True:
 
 class TestCpu:
     def test_30_percent_of_a_core(self, followed: Followed, container: Container) -> None:
-        """Within 2 percentage points of what the scheduler says of the process itself: where others work it may
-        not get what it asks for, and emulated it can't count so finely."""
+        """Within 2 percentage points of what the scheduler says of the process itself: where others work it
+        may not get what it asks for, and emulated it can't count so finely."""
         process = container.python(BURN, "0.3")
         before, since = cpu_seconds(process), time.monotonic()
         measured = followed.over(container, 4)

@@ -131,6 +131,15 @@ def test_a_kubelet_that_starts_later(case: Case) -> None:
     assert case.look() == ([], [case.leaf(0)])
 
 
+def test_a_kubelet_that_changes_its_cgroup_driver(case: Case) -> None:
+    case.node.add(UIDS[0], IDS[0])
+    case.look()
+    path = f"kubepods/burstable/pod{UIDS[1]}/{IDS[1]}"
+    (case.node.root / path).mkdir(parents=True)
+    assert case.look(everywhere=True) == ([], [Leaf(IDS[1], UIDS[1], path)])
+    assert case.errors.total == 0
+
+
 def test_other_directories_are_none_of_ours(case: Case) -> None:
     (case.node.root / "kubepods.slice" / "kubepods-other.slice" / IDS[0]).mkdir(parents=True)
     container = case.node.add(UIDS[0], IDS[0])
