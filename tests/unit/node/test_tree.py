@@ -184,7 +184,7 @@ def test_a_directory_that_may_not_be_watched_is_listed(
 Step = tuple[bool, int, int]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     seconds=st.lists(
         st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.integers(0, 3)), max_size=6), max_size=6
