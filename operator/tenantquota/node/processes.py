@@ -99,13 +99,15 @@ class Proc:
         """For older kernels: 35 µs, and takes a capability for other users' processes."""
         import psutil  # noqa: PLC0415 - 4 MB that newer kernels spare us
 
-        psutil.PROCFS_PATH = str(self._root)
+        usual, psutil.PROCFS_PATH = psutil.PROCFS_PATH, str(self._root)
         try:
             return psutil.Process(process_id).num_fds()
         except psutil.NoSuchProcess as error:
             raise ProcessLookupError(errno.ESRCH, "ended") from error
         except psutil.AccessDenied as error:
             raise PermissionError(errno.EACCES, "takes a capability") from error
+        finally:
+            psutil.PROCFS_PATH = usual
 
 
 class _Thread:
