@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from e2e.cluster import engine, processes
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(["sleep", "600"], env={**os.environ, "CLUSTER_TEST_MARK": str(os.getpid())})
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{process.pid}/comm").read_text() != "sleep\n":  # a moment after Popen has returned
+        assert time.monotonic() < deadline, "sleep does not start"
+        time.sleep(0.01)
     yield process
     process.kill()
     process.wait()
