@@ -88,15 +88,15 @@ def console(tmp_path: Path) -> Console:
 
 
 def test_pull_waits_for_a_registry_that_has_answered(docker: Docker, console: Console) -> None:
-    docker("echo 'v1: Pulling from kindest/node'; sleep 0.3; echo 'Status: Downloaded newer image'")
-    assert images.pull("kindest/node:v1", console, patience=0.2)
+    docker("echo 'v1: Pulling from kindest/node'; sleep 1.7; echo 'Status: Downloaded newer image'")
+    assert images.pull("kindest/node:v1", console, patience=1.5)
 
 
 def test_pull_gives_up_a_silent_registry_and_ends_the_attempt(
     docker: Docker, console: Console, tmp_path: Path
 ) -> None:
     docker(f"echo $$ > {tmp_path}/pid; exec sleep 600")
-    assert not images.pull("kindest/node:v1", console, patience=0.5)
+    assert not images.pull("kindest/node:v1", console, patience=1.5)
     pid = int((tmp_path / "pid").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
