@@ -28,7 +28,11 @@ def run(settings: ControllerSettings) -> None:
     kopf.configure(log_format=kopf.LogFormat.JSON)
     logging.getLogger().setLevel(settings.log_level.upper())
     logging.getLogger("kopf").setLevel(max(logging.getLogger().level, logging.WARNING))
-    asyncio.run(_Controller(settings).run())
+    asyncio.run(_run(settings))
+
+
+async def _run(settings: ControllerSettings) -> None:
+    await _Controller(settings).run()
 
 
 class _Controller:
@@ -36,8 +40,11 @@ class _Controller:
         self._settings = settings
         self._parts = AsyncExitStack()
         self._loop: Loop | None = None
+        self._reconciling: asyncio.Task[None] | None = None
+        self._end = asyncio.Event()
 
     async def run(self) -> None:
+        """Raises what ended the reconcile loop, if that did."""
         registry = kopf.OperatorRegistry()
         kopf.on.login(registry=registry)(login)
         kopf.on.startup(registry=registry)(self.start)
@@ -45,7 +52,11 @@ class _Controller:
         register(registry, self.changed)
         # Kopf would look its user up by uid, which no passwd file of the image knows.
         identity: Any = MANAGER
-        await kopf.operator(registry=registry, identity=identity, standalone=True, clusterwide=True)
+        await kopf.operator(
+            registry=registry, identity=identity, standalone=True, clusterwide=True, stop_flag=self._end
+        )
+        if self._reconciling is not None and not self._reconciling.cancelled():
+            self._reconciling.result()
 
     async def start(self, *, settings: kopf.OperatorSettings, **views: Any) -> None:
         configure(settings)
@@ -65,8 +76,9 @@ class _Controller:
         await self._parts.enter_async_context(
             serve(own.http_port, metrics_registry, loop.alive, loop.started.is_set)
         )
-        task = asyncio.create_task(loop.run(), name="reconcile loop")
-        self._parts.callback(task.cancel)
+        self._reconciling = asyncio.create_task(loop.run(), name="reconcile loop")
+        self._reconciling.add_done_callback(lambda _: self._end.set())
+        self._parts.callback(self._reconciling.cancel)
 
     async def stop(self, **_: Any) -> None:
         await self._parts.aclose()

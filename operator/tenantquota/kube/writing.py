@@ -124,7 +124,8 @@ async def list_quota_uids(client: Client) -> set[str]:
     """The uids of all TenantQuotas that exist, without their content."""
     accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
     answer = await client.request("GET", f"/apis/{GROUP}/{VERSION}/tenantquotas", accept=accept)
-    return {item["metadata"]["uid"] for item in answer["items"]}
+    none = answer["items"] is None  # as the API server writes an empty list of metadata
+    return set() if none else {item["metadata"]["uid"] for item in answer["items"]}
 
 
 async def write_event(client: Client, event: Mapping[str, Any]) -> None:

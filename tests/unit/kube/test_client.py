@@ -11,6 +11,7 @@ from kubernetes.aio.client.configuration import Configuration
 
 from tenantquota.kube import client as module
 from tenantquota.kube.client import STRATEGIC_MERGE_PATCH, Client, GoneError, RefusedError, UnavailableError
+from tenantquota.kube.writing import list_quota_uids
 
 Answers = list[tuple[int, dict[str, Any], dict[str, str]]]
 
@@ -110,3 +111,13 @@ async def test_an_error_that_is_no_status_is_shown_as_it_is() -> None:
     async with serving([(400, {"not": "a status"}, {})]) as (client, _):
         with pytest.raises(RefusedError, match="HTTP 400"):
             await client.request("GET", "/x")
+
+
+@pytest.mark.parametrize(
+    ("items", "uids"),
+    [(None, set()), ([], set()), ([{"metadata": {"uid": "a"}}, {"metadata": {"uid": "b"}}], {"a", "b"})],
+)
+async def test_quotas_are_listed_also_where_there_are_none(items: Any, uids: set[str]) -> None:
+    async with serving([(200, {"items": items}, {})]) as (client, requests):
+        assert await list_quota_uids(client) == uids
+    assert "as=PartialObjectMetadataList" in requests[0].headers["Accept"]
