@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from e2e.cluster import images, network, oci_runtime
-from e2e.cluster.console import Console, StepError, output_of, succeeds
+from e2e.cluster.console import Console, StepError, duration, output_of, succeeds
 from e2e.cluster.settings import CLUSTER, CONTEXT, Settings
 
-ANSWER_SECONDS = 30
+# long enough for a busy machine, since a cluster that is given up is deleted with all that is in it
+ANSWER_SECONDS = 60
 READY_SECONDS = 180
 NODE_LABEL = "io.x-k8s.kind.cluster"
 
@@ -26,13 +27,13 @@ class Node:
     image: str
 
 
-def verdict(nodes: Sequence[Node], answers: bool, workers: int | None) -> str | None:
+def verdict(nodes: Sequence[Node], works: bool, workers: int | None) -> str | None:
     """Why the cluster must be deleted and made anew; None if it can be used as it is.
 
     A cluster that was stopped hard is not mended: making one takes half a minute.
 
     Args:
-        answers: whether its API server does, and its nodes are ready.
+        works: whether its API server answers and its nodes are ready.
         workers: how many the user asked for, if at all.
 
     Raises:
@@ -41,7 +42,7 @@ def verdict(nodes: Sequence[Node], answers: bool, workers: int | None) -> str | 
     stopped = [node.name for node in nodes if not node.running]
     if stopped:
         return f"stopped: {', '.join(stopped)}"
-    if not answers:
+    if not works:
         return "its API server does not answer or its nodes are not ready"
     if workers is not None and len(nodes) != workers + 1:
         raise StepError(
@@ -95,9 +96,11 @@ def usable(found: Sequence[Node], settings: Settings, console: Console) -> bool:
     Raises:
         StepError: when it works and has another number of workers than asked for.
     """
-    reason = verdict(found, all(node.running for node in found) and _answers(), settings.workers)
+    works = all(node.running for node in found) and answers(console)
+    reason = verdict(found, works, settings.workers)
     if reason is not None:
-        console.say(f"the cluster {CLUSTER} is broken ({reason}): making it anew")
+        kept = export_logs(settings)
+        console.say(f"the cluster {CLUSTER} is broken ({reason}): making it anew (its logs: {kept})")
         delete()
         return False
     if network.connected_here(found[0].name):
@@ -122,16 +125,19 @@ def export_logs(settings: Settings) -> Path:
     return kept
 
 
-def _answers(patience: float = ANSWER_SECONDS) -> bool:
+def answers(console: Console, patience: float = ANSWER_SECONDS) -> bool:
     """Whether the API server answers and every node is ready, each within `patience` seconds."""
-    deadline = time.monotonic() + patience
+    started, told = time.monotonic(), False
     while True:
         try:
             _ensure_context()
-            output_of(kubectl("get", "--raw", "/readyz", "--request-timeout=5s"), timeout=10)
-        except StepError:
-            if time.monotonic() > deadline:
+            output_of(kubectl("get", "--raw", "/readyz", "--request-timeout=15s"), timeout=20)
+        except StepError as error:
+            if time.monotonic() - started > patience:
                 return False
+            if not told:
+                console.say(f"waiting {duration(patience)} at most for the cluster to answer: {error}")
+                told = True
             time.sleep(1)
         else:
             ready = ("wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={patience}s")

@@ -1,12 +1,16 @@
 """When a cluster is kept, how it is made, and how its pods reach each other."""
 
+import io
 import json
+import os
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from e2e.cluster import network
-from e2e.cluster.console import StepError
-from e2e.cluster.kind import Node, configuration, same_cluster, verdict
+from e2e.cluster.console import Console, StepError
+from e2e.cluster.kind import Node, answers, configuration, same_cluster, verdict
 
 
 def node(name: str = "control-plane", running: bool = True) -> Node:
@@ -19,7 +23,7 @@ def test_a_cluster_that_works_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("nodes", "answers", "reason"),
+    ("nodes", "answering", "reason"),
     [
         ([node(running=False)], False, "stopped: control-plane"),
         ([node(), node("worker", running=False)], True, "stopped: worker"),
@@ -27,10 +31,10 @@ def test_a_cluster_that_works_is_kept() -> None:
     ],
 )
 def test_a_broken_cluster_is_made_anew_whatever_workers_are_asked_for(
-    nodes: list[Node], answers: bool, reason: str
+    nodes: list[Node], answering: bool, reason: str
 ) -> None:
     for workers in (None, 0, 5):
-        assert reason in (verdict(nodes, answers, workers) or "")
+        assert reason in (verdict(nodes, answering, workers) or "")
 
 
 def test_a_cluster_of_another_size_is_not_deleted_unasked() -> None:
@@ -105,3 +109,36 @@ def test_plugin_configuration_gives_addresses_of_the_nodes_subnet() -> None:
     written = json.loads(network.plugin_configuration("10.244.1.0/24"))
     assert [plugin["type"] for plugin in written["plugins"]] == ["ptp", "portmap", "bandwidth"]
     assert written["plugins"][0]["ipam"]["ranges"] == [[{"subnet": "10.244.1.0/24"}]]
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts scripts in place of kind, which knows the cluster, and of kubectl."""
+
+    def place(kubectl: str) -> None:
+        for name, script in (("kind", f"echo '{OURS}'"), ("kubectl", kubectl)):
+            command = tmp_path / name
+            command.write_text(f"#!/bin/sh\n{script}\n")
+            command.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin")
+
+    return place
+
+
+def test_an_api_server_that_is_slow_to_answer_is_waited_for(
+    commands: Callable[[str], None], tmp_path: Path
+) -> None:
+    out = io.StringIO()
+    calls = tmp_path / "calls"
+    commands(f'case "$*" in *readyz*) echo >> {calls}; test $(wc -l < {calls}) -gt 1;; esac')
+    assert answers(Console(tmp_path, out=out), patience=60)
+    assert len(out.getvalue().splitlines()) == 1
+    assert "waiting 1 min 00 s at most for the cluster to answer" in out.getvalue()
+
+
+@pytest.mark.parametrize("broken", ["*readyz*", "*condition=Ready*"])
+def test_a_cluster_that_never_answers_or_never_gets_ready_does_not_work(
+    commands: Callable[[str], None], tmp_path: Path, broken: str
+) -> None:
+    commands(f'case "$*" in {broken}) exit 1;; esac')
+    assert not answers(Console(tmp_path, out=io.StringIO()), patience=0)
