@@ -1,6 +1,7 @@
 """The command line of the benchmark; see the package."""
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from e2e.harness.wait import DeadlineExceededError
 
 AGENTS = "agents"
 MEMORY = "128Mi"
+INTERRUPTED = 130
 RESOURCES = {
     "limits": {"cpu": f"{START_CPU_MILLICORES}m", "memory": MEMORY},
     "requests": {"cpu": "5m", "memory": "16Mi"},
@@ -36,18 +38,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.pods, options.changes, options.idle_seconds, options.no_restart = 10, 3, 5.0, True
     if options.pods < 1 or options.changes < 1:
         parser.error("--pods and --changes must be at least 1")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         result = measure(Cluster(), options)
     except (NoClusterError, DeadlineExceededError, LimitsMissingError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted: the pods are removed, nothing is written", file=sys.stderr)
-        return 130
+        print("interrupted before there was anything to report", file=sys.stderr)
+        return INTERRUPTED
     paths = report.write(result)
     print(f"\n{report.markdown(result)}")
     print(f"Written: {', '.join(map(str, paths))}")
-    return 0
+    return INTERRUPTED if result.idle is None else 0
 
 
 def measure(cluster: Cluster, options: argparse.Namespace) -> report.Result:
@@ -59,27 +62,39 @@ def measure(cluster: Cluster, options: argparse.Namespace) -> report.Result:
 
     controller = find_controller(cluster)
     node = schedulable_node(cluster)
+    changes: list[race.Change] = []
+    idle = restarted = None
     with cluster.temporary_namespaces("bench", "agents") as (tenant,):
         say(f"starting {options.pods} pods on node {node} in namespace {tenant}")
         cluster.apply(tenants.agents(AGENTS, tenant, replicas=options.pods, resources=RESOURCES, node=node))
         containers = cluster.wait_ready(tenant, options.pods, deadline_seconds=60 + 5 * options.pods)
         say("all are Ready")
         operator = OperatorArm(cluster, tenant, MEMORY)
-        with BareLoopArm(cluster, containers) as bare_loop:
-            changes = race.race(
-                cluster, operator, bare_loop, containers, controller, changes=options.changes, say=say
-            )
-            race.reset(cluster, bare_loop, containers)
-        say(f"watching the idle controller for {options.idle_seconds:.0f} s")
-        operator.prepare()
-        race.settle(cluster, containers)
-        idle = race.idle(controller, options.idle_seconds)
-        restarted = None
-        if not options.no_restart:
-            say("replacing the controller")
-            restarted = race.restart(cluster, controller)
+        try:
+            with BareLoopArm(cluster, containers) as bare_loop:
+                for change in race.race(
+                    cluster, operator, bare_loop, containers, controller, changes=options.changes
+                ):
+                    changes.append(change)
+                    say(
+                        f"change {(len(changes) + 1) // 2:2} of {options.changes} by the {change.arm:9}:"
+                        f" first after {change.first_seconds:5.2f} s, last {change.last_seconds:5.2f} s"
+                    )
+                race.reset(cluster, bare_loop, containers)
+            say(f"watching the idle controller for {options.idle_seconds:.0f} s")
+            operator.prepare()
+            race.settle(cluster, containers)
+            idle = race.idle(controller, options.idle_seconds)
+            if not options.no_restart:
+                say("replacing the controller")
+                restarted = race.restart(cluster, controller)
+        except KeyboardInterrupt:
+            if len(changes) < 2:
+                raise
+            say("interrupted; what was measured until now is reported")
         say("removing the pods")
-    return report.Result(machine(cluster.version), options.pods, changes, idle, restarted)
+    pairs = len(changes) // 2 * 2
+    return report.Result(machine(cluster.version), options.pods, changes[:pairs], idle, restarted)
 
 
 def schedulable_node(cluster: Cluster) -> str:

@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import cycle
@@ -22,7 +23,7 @@ CPU_LIMITS_MILLICORES: Final = (300, 350, 400, 450, 500)
 """In turn, so that every change is one."""
 ARRIVAL_DEADLINE_SECONDS: Final = 30
 QUIET_PERCENT: Final = 40.0
-QUIET_DEADLINE_SECONDS: Final = 20
+QUIET_DEADLINE_SECONDS: Final = 5
 
 
 @dataclass(frozen=True)
@@ -74,27 +75,20 @@ def race(
     controller: Container,
     *,
     changes: int,
-    say: Callable[[str], None],
-) -> list[Change]:
-    """``changes`` changes by each arm, in turn.
+) -> Iterator[Change]:
+    """``changes`` changes by each arm, in turn, each as soon as it is measured.
 
     Raises:
         LimitsMissingError: names the pods that didn't get a change within 30 s.
     """
     limits = cycle(CPU_LIMITS_MILLICORES)
-    measured: list[Change] = []
-    for turn in range(1, changes + 1):
+    for _ in range(changes):
         for arm in (operator, bare_loop):
             reset(cluster, bare_loop, containers)
             arm.prepare()
             settle(cluster, containers)
-            change = _measure(cluster, arm, containers, controller, next(limits))
-            measured.append(change)
-            say(
-                f"{turn:3} of {changes}  {arm.name:9}  {change.cpu_millicores}m  first after"
-                f" {change.first_seconds:5.2f} s, last after {change.last_seconds:5.2f} s"
-            )
-    return measured
+            await_quiet()
+            yield _measure(cluster, arm, containers, controller, next(limits))
 
 
 def reset(cluster: Cluster, bare_loop: Arm, containers: Sequence[Container]) -> None:
@@ -145,7 +139,7 @@ def _measure(
 
 
 def settle(cluster: Cluster, containers: Sequence[Container]) -> None:
-    """Waits until no pod has a resize on its way, and for a quiet machine (as long as that is to be had)."""
+    """Waits until no pod has a resize on its way."""
     (namespace,) = {container.namespace for container in containers}
 
     def resized() -> bool:
@@ -164,15 +158,17 @@ def settle(cluster: Cluster, containers: Sequence[Container]) -> None:
     wait_until(
         resized, what="resizes to be done", deadline_seconds=2 * ARRIVAL_DEADLINE_SECONDS, poll_seconds=0.5
     )
-    try:
+
+
+def await_quiet() -> None:
+    """Waits a little for a quiet machine. One that stays busy slows both arms; the report has its load."""
+    with suppress(DeadlineExceededError):
         wait_until(
             lambda: psutil.cpu_percent(interval=0.5) < QUIET_PERCENT,
             what="a quiet machine",
             deadline_seconds=QUIET_DEADLINE_SECONDS,
             poll_seconds=0,
         )
-    except DeadlineExceededError:
-        return  # a busy machine slows both arms; the report has its load
 
 
 def idle(controller: Container, seconds: float) -> ControllerIdle:

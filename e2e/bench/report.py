@@ -19,7 +19,7 @@ class Result:
     machine: Mapping[str, Any]
     pods: int
     changes: Sequence[Change]
-    idle: ControllerIdle
+    idle: ControllerIdle | None
     restart: Restart | None
 
     def of(self, arm: str) -> list[Change]:
@@ -65,7 +65,6 @@ def markdown(result: Result) -> str:
     met = "met" if result.ratios()["median"] <= GOAL_RATIO else "MISSED"
     machine = ", ".join(f"{key} {value}" for key, value in result.machine.items())
     cpu = mean(change.controller_cpu_seconds for change in result.of("operator"))
-    idle = result.idle
     lines = [
         f"# From a quota edit to the cgroups of {result.pods} running pods",
         "",
@@ -77,9 +76,13 @@ def markdown(result: Result) -> str:
         "",
         f"Goal, median operator : bare loop at most {GOAL_RATIO}: {met}.",
         "",
-        f"The controller took {cpu:.2f} s of CPU for a change, and {idle.millicores:.0f}m and"
-        f" {idle.memory_bytes / (1 << 20):.0f} MiB while idle ({idle.seconds:.0f} s, {result.pods} pods).",
+        f"The controller took {cpu:.2f} s of CPU for a change.",
     ]
+    if result.idle:
+        lines.append(
+            f"Idle it used {result.idle.millicores:.0f}m and {result.idle.memory_bytes / (1 << 20):.0f} MiB"
+            f" ({result.idle.seconds:.0f} s, {result.pods} pods)."
+        )
     if result.restart:
         lines.append(
             f"Replaced, it was Ready {result.restart.ready_seconds:.0f} s after its container started (whole"

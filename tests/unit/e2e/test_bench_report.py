@@ -26,7 +26,8 @@ def test_says_whether_the_goal_is_met() -> None:
 
 def test_says_what_the_controller_needs() -> None:
     text = markdown(result([2.0], [2.0], Restart(replaced_seconds=4.04, ready_seconds=3.0)))
-    assert "0.25 s of CPU for a change, and 4m and 64 MiB while idle (30 s, 50 pods)" in text
+    assert "0.25 s of CPU for a change" in text
+    assert "Idle it used 4m and 64 MiB (30 s, 50 pods)" in text
     assert "Ready 3 s after its container started" in text
     assert "4.0 s after its pod was deleted" in text
 
