@@ -15,6 +15,9 @@ RECIPES = Path(__file__).with_name("recipes")
 TRUST_STORE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 PYTHON_PACKAGES = ("python3", "python3-pip", "python3-venv", "ca-certificates")
+# /usr is merged before packages come, or a package would do it that needs the whole of Perl
+MERGED_USR = "/usr/share/mmdebstrap/hooks/merged-usr"
+BASE_PACKAGES = ("usr-is-merged",)
 UNWANTED = [f"path-exclude=/usr/share/{folder}/*" for folder in ("doc", "man", "info", "locale")]
 HINT = "Debian's packages must be in reach: try `apt-get update`."
 
@@ -49,7 +52,8 @@ def make_rootfs(
         StepError: when that fails.
     """
     hooked = [f"--customize-hook={hook}" for hook in hooks]
-    _mmdebstrap(title, rootfs, packages, ["--variant=minbase", *hooked], suite, console)
+    options = ["--variant=minbase", f"--hook-dir={MERGED_USR}", *hooked]
+    _mmdebstrap(title, rootfs, [*BASE_PACKAGES, *packages], options, suite, console)
 
 
 def extract_rootfs(
@@ -92,7 +96,7 @@ def import_rootfs(rootfs: Path, name: str, changes: Sequence[str], console: Cons
 def python_image(versions: Versions) -> str:
     """The name of the Python image made here; it changes with its packages and the host's trust store."""
     trusted = TRUST_STORE.read_text() if TRUST_STORE.exists() else ""
-    made_from = key(versions.debian_suite, PYTHON_PACKAGES, recipe("python.sh"), trusted)
+    made_from = key(versions.debian_suite, BASE_PACKAGES, PYTHON_PACKAGES, recipe("python.sh"), trusted)
     return f"tenantquota/python:3.11-{made_from}"
 
 

@@ -45,7 +45,7 @@ def name(versions: Versions) -> str:
     """The name of the node image made here; it changes with whatever the image is made from."""
     built = [program.key for program in (*programs.node_programs(versions), programs.kind(versions))]
     scripts = [debian.recipe(script) for script in ("node.sh", "kube-proxy.sh", "preload.sh")]
-    packages = (versions.debian_suite, NODE_PACKAGES, PROXY_PACKAGES)
+    packages = (versions.debian_suite, debian.BASE_PACKAGES, NODE_PACKAGES, PROXY_PACKAGES)
     made_from = debian.key(built, versions.pause_version, packages, scripts)
     return f"tenantquota/kind-node:{versions.kubernetes_version}-{made_from}"
 
