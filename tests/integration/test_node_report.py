@@ -129,7 +129,7 @@ class TestHandmade:
 
         wait_until(tried_again, what="another try", deadline_seconds=90, poll_seconds=0.5)
         assert time.monotonic() - start > 9, "the second try waits"
-        assert tenant.condition("Enforced")["reason"] == "CgroupDiffers"
+        tenant.wait_condition("Enforced", "False", "CgroupDiffers")
         cgroup.stuck = False
         cgroup.cpu_limit_milli = 300
         node.report()

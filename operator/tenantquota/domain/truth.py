@@ -5,6 +5,7 @@ asked for before, so a file that somebody else has changed is never put right by
 the container is asked for a limit that is a hair off first, and then for the decided one.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -58,46 +59,71 @@ class Witness:
 
 def hold_against(witness: Witness, plan: PodPlan) -> PodPlan:
     """The plan by what the node's agent says. Where that is nothing, the kubelet's account stands."""
-    if plan.change:
-        return _after_nudge(plan, witness)
-    if witness.account is None or plan.state not in _DONE or not any(c.actual for c in plan.pod.containers):
+    account = witness.account
+    if account is None:
         return plan
-    if witness.account.stale:
+    if plan.change:
+        return _after_nudge(plan, witness, account)
+    if plan.state is State.RESIZING and witness.nudged_lately:
+        return _under_way(plan, account)
+    if plan.state not in _DONE or not _running(plan):
+        return plan
+    if account.stale:
         return replace(plan, state=State.REPORT_STALE)
-    return _by_report(plan, witness, witness.account)
+    return _by_report(plan, witness, account)
 
 
-def _after_nudge(plan: PodPlan, witness: Witness) -> PodPlan:
+def _running(plan: PodPlan) -> list[Container]:
+    return [container for container in plan.pod.containers if container.actual]
+
+
+def _after_nudge(plan: PodPlan, witness: Witness, account: NodeAccount) -> PodPlan:
     """The second half: only once the kubelet has carried out the first, since two resizes that it sees at
     once are no change to it."""
     if witness.nudge is None or witness.nudge.generation != plan.pod.generation:
         return plan
-    plan = replace(plan, state=State.CGROUP_DIFFERS, rule=Rule.CGROUP_PUT_RIGHT)
+    plan = _under_way(plan, account)
     if witness.nudged_lately and not acknowledged(plan.pod):
         return replace(plan, change=None)
     return plan
 
 
-def _by_report(plan: PodPlan, witness: Witness, account: NodeAccount) -> PodPlan:
-    running = [container for container in plan.pod.containers if container.actual]
-    found = {c.name: reported for c in running if (reported := account.of(plan.pod, c.name)) is not None}
-    wrong = {
+def _under_way(plan: PodPlan, account: NodeAccount) -> PodPlan:
+    message = "; ".join(_wrong(plan, account, plan.decided).values()) or "being put right"
+    return replace(plan, state=State.CGROUP_DIFFERS, rule=Rule.CGROUP_PUT_RIGHT, message=message)
+
+
+def _wrong(plan: PodPlan, account: NodeAccount, asked: Mapping[str, Resources]) -> dict[str, str]:
+    """Running containers whose cgroups hold other limits than these, with both values in words."""
+    return {
         c.name: f"{c.name}: {', '.join(said)}"
-        for c in running
-        if c.name in found and (said := [*differences(c.spec, found[c.name])])
+        for c in _running(plan)
+        if (found := account.of(plan.pod, c.name)) and (said := [*differences(asked[c.name], found)])
     }
+
+
+def _by_report(plan: PodPlan, witness: Witness, account: NodeAccount) -> PodPlan:
+    wrong = _wrong(plan, account, {c.name: c.spec for c in plan.pod.containers})
+    found = {c.name: account.of(plan.pod, c.name) for c in _running(plan)}
     if not wrong:
-        known = len(found) == len(running)
-        return replace(plan, confirmed=True) if known else replace(plan, state=State.AWAITING_REPORT)
+        return replace(plan, confirmed=True) if all(found.values()) else _awaiting(plan)
     if not witness.may_contradict:
-        return replace(plan, state=State.AWAITING_REPORT)
+        return _awaiting(plan)
     plan = replace(
         plan, state=State.CGROUP_DIFFERS, rule=Rule.CGROUP_PUT_RIGHT, message="; ".join(wrong.values())
     )
     if witness.nudged_lately:
         return plan
-    change = {c.name: hair_off(c, plan.pod.qos, found[c.name]) for c in running if c.name in wrong}
+    change = {
+        c.name: hair_off(c, plan.pod.qos, reported)
+        for c in _running(plan)
+        if c.name in wrong and (reported := found[c.name])
+    }
     return replace(plan, change=change, nudge=True)
+
+
+def _awaiting(plan: PodPlan) -> PodPlan:
+    return replace(plan, state=State.AWAITING_REPORT)
 
 
 def hair_off(container: Container, qos: QosClass, found: Reported) -> Resources:

@@ -120,6 +120,7 @@ class TestNudge:
         for busy in (self.under_way, seen):
             found = plan(busy, reported(900), nudge=Nudge(7, 1))
             assert (found.state, found.change) == (State.CGROUP_DIFFERS, None)
+            assert found.message == "agent: cpu limit is 900m, not 500m"
 
     def test_then_the_decided_limit_is_asked_for(self) -> None:
         found = plan(self.carried_out, reported(), nudge=Nudge(7, 1))
@@ -128,6 +129,14 @@ class TestNudge:
 
     def test_a_kubelet_that_does_not_answer_is_not_waited_for_forever(self) -> None:
         assert plan(self.under_way, reported(900), nudge=Nudge(7, 10)).change == {"agent": IN_FORCE}
+
+    def test_until_the_kubelet_has_carried_that_out_too_it_is_under_way(self) -> None:
+        asked = replace(AGENT, generation=8)
+        found = plan(asked, reported(900), nudge=Nudge(7, 2))
+        assert (found.state, found.change) == (State.CGROUP_DIFFERS, None)
+        assert found.message == "agent: cpu limit is 900m, not 500m"
+        assert plan(asked, reported(), nudge=Nudge(7, 2)).message == "being put right"
+        assert plan(asked, reported(900), nudge=Nudge(7, 11)).state is State.RESIZING
 
     def test_another_change_meanwhile_is_not_its_second_half(self) -> None:
         found = plan(replace(self.carried_out, generation=8), nudge=Nudge(7, 1))
