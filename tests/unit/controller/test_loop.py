@@ -44,7 +44,7 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 async def scripted(registry: CollectorRegistry) -> Scripted:
-    return Scripted(ControllerMetrics(registry), Views({}, {"acme": ()}, {}))
+    return Scripted(ControllerMetrics(registry), Views({}, {"acme": ()}, {}, {}))
 
 
 def loop_of(scripted: Scripted, resync_seconds: float = 3600) -> Loop:
