@@ -1,17 +1,19 @@
-"""The controller's settings, from its command line."""
+"""The settings of each part, from its command line.
+
+NamedTuples, since the node agent would load ``dataclasses`` for nothing else.
+"""
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Final, NamedTuple
 
 from tenantquota.api.names import SYSTEM_NAMESPACES
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
-@dataclass(frozen=True, slots=True)
-class ControllerSettings:
+class ControllerSettings(NamedTuple):
     log_level: str = "info"
     resync_seconds: float = 15.0
     """How often every namespace with a quota is looked at though nothing was heard of it: the safety net
@@ -24,17 +26,57 @@ class ControllerSettings:
     http_port: int = 8080
 
 
-def parse(arguments: Sequence[str] | None = None) -> ControllerSettings:
+class NodeSettings(NamedTuple):
+    log_level: str = "info"
+    report_seconds: int = 30
+    """The longest time between two writes of the NodeReport. Two a minute are 80 a second from 2500 nodes; a
+    node's own kubelet renews its Lease every 10 s."""
+    cgroup_root: Path = Path("/sys/fs/cgroup")
+    proc_root: Path = Path("/proc")
+    http_port: int = 8080
+    api_server: str | None = None
+    """None: where the kubelet says that it is."""
+    credentials: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+    """With ``token``, which also names the node, and ``ca.crt``."""
+
+
+def parse(arguments: Sequence[str] | None = None) -> ControllerSettings | NodeSettings:
     """Exits with 2 and a message that says what is wrong, as argparse does."""
-    defaults = ControllerSettings()
     parser = argparse.ArgumentParser(prog="python -m tenantquota", description="The TenantQuota operator.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    _add_controller(commands)
+    _add_node(commands)
+    options = parser.parse_args(arguments)
+    if options.command == "node":
+        return NodeSettings(
+            log_level=options.log_level,
+            report_seconds=options.report_seconds,
+            cgroup_root=options.cgroup_root,
+            proc_root=options.proc_root,
+            http_port=options.http_port,
+            api_server=options.api_server,
+            credentials=options.credentials,
+        )
+    return ControllerSettings(
+        log_level=options.log_level,
+        resync_seconds=options.resync_seconds,
+        concurrency=options.concurrency,
+        system_namespaces=SYSTEM_NAMESPACES | options.system_namespaces,
+        http_port=options.http_port,
+    )
+
+
+Commands = argparse._SubParsersAction  # the type has no public name
+
+
+def _add_controller(commands: "Commands[argparse.ArgumentParser]") -> None:
+    defaults = ControllerSettings()
     controller = commands.add_parser(
         "controller",
         help="watch TenantQuotas and set the limits of their pods",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    controller.add_argument("--log-level", choices=LOG_LEVELS, default=defaults.log_level, help="least level")
+    _add_common(controller, defaults.log_level, defaults.http_port)
     controller.add_argument(
         "--resync-seconds",
         type=_positive_float,
@@ -53,16 +95,44 @@ def parse(arguments: Sequence[str] | None = None) -> ControllerSettings:
         default=",".join(sorted(SYSTEM_NAMESPACES)),
         help="namespaces never touched beside Kubernetes' own, separated by commas",
     )
-    controller.add_argument(
-        "--http-port", type=_positive_int, default=defaults.http_port, help="/metrics, /healthz and /readyz"
+
+
+def _add_node(commands: "Commands[argparse.ArgumentParser]") -> None:
+    defaults = NodeSettings()
+    node = commands.add_parser(
+        "node",
+        help="read what the tenants' containers on this node use, and report it",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    options = parser.parse_args(arguments)
-    return ControllerSettings(
-        log_level=options.log_level,
-        resync_seconds=options.resync_seconds,
-        concurrency=options.concurrency,
-        system_namespaces=SYSTEM_NAMESPACES | options.system_namespaces,
-        http_port=options.http_port,
+    _add_common(node, defaults.log_level, defaults.http_port)
+    node.add_argument(
+        "--report-seconds",
+        type=_report_seconds,
+        default=defaults.report_seconds,
+        help="the longest time between two writes of the NodeReport",
+    )
+    node.add_argument(
+        "--cgroup-root", type=Path, default=defaults.cgroup_root, help="the node's cgroup file system"
+    )
+    node.add_argument(
+        "--proc-root",
+        type=Path,
+        default=defaults.proc_root,
+        help="a proc file system of the node's PID namespace, in which the agent must be, too",
+    )
+    node.add_argument("--api-server", help="https://HOST:PORT; by default the cluster that the pod is in")
+    node.add_argument(
+        "--credentials",
+        type=Path,
+        default=defaults.credentials,
+        help="a folder with ca.crt and a token that is bound to a node",
+    )
+
+
+def _add_common(parser: argparse.ArgumentParser, log_level: str, http_port: int) -> None:
+    parser.add_argument("--log-level", choices=LOG_LEVELS, default=log_level, help="least level")
+    parser.add_argument(
+        "--http-port", type=_positive_int, default=http_port, help="/metrics, /healthz and /readyz"
     )
 
 
@@ -85,3 +155,10 @@ def _positive_int(text: str) -> int:
     if not value.is_integer():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(value)
+
+
+def _report_seconds(text: str) -> int:
+    value = _positive_int(text)
+    if not 5 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 5 and 3600 seconds")
+    return value

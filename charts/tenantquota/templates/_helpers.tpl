@@ -3,6 +3,18 @@
 tenantquota-controller
 {{- end }}
 
+{{- define "tenantquota.node" -}}
+tenantquota-node
+{{- end }}
+
+{{/*
+The node agents' user. In the node's PID namespace a process may do to others of its user what the kernel lets a user
+do, so it is nobody else's: not 65532, which many images run as.
+*/}}
+{{- define "tenantquota.nodeUser" -}}
+64021
+{{- end }}
+
 {{- define "tenantquota.selectorLabels" -}}
 app.kubernetes.io/name: tenantquota
 app.kubernetes.io/instance: {{ .Release.Name }}

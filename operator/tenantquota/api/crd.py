@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel
 
 from tenantquota.api.names import GROUP, VERSION
+from tenantquota.api.nodereport import NodeReport
 from tenantquota.api.tenantquota import TenantQuota
 
 Schema = dict[str, Any]
@@ -61,36 +62,56 @@ def _without_null(node: Schema) -> Schema:
     return {**option, **{key: value for key, value in node.items() if key != "anyOf"}}
 
 
+Column = tuple[str, str, str, str]
+"""Name, type, JSONPath and description of what ``kubectl get`` prints."""
+
+
 def tenantquota_crd() -> Schema:
-    columns = [
+    columns = (
         ("Tenant", "string", ".status.tenant", "The tenant whom the pods are counted to"),
         ("CPU", "string", ".spec.container.limits.cpu", "CPU limit of each container"),
         ("Memory", "string", ".spec.container.limits.memory", "Memory limit of each container"),
         ("Pods", "integer", ".status.pods", "Pods that the quota selects"),
         ("Phase", "string", ".status.phase", "Normal, Throttled or Recovering"),
         ("Age", "date", ".metadata.creationTimestamp", ""),
-    ]
+    )
+    return _crd(TenantQuota, "Namespaced", "tq", columns, {"status": {}})
+
+
+def nodereport_crd() -> Schema:
+    columns = (
+        ("Heartbeat", "date", ".heartbeat", "When the node's agent last looked"),
+        ("Age", "date", ".metadata.creationTimestamp", ""),
+    )
+    return _crd(NodeReport, "Cluster", "nr", columns, {})
+
+
+def _crd(
+    model: type[BaseModel], scope: str, short_name: str, columns: tuple[Column, ...], subresources: Schema
+) -> Schema:
+    kind = model.__name__
+    plural = f"{kind.lower()}s"
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"tenantquotas.{GROUP}"},
+        "metadata": {"name": f"{plural}.{GROUP}"},
         "spec": {
             "group": GROUP,
-            "scope": "Namespaced",
+            "scope": scope,
             "names": {
-                "kind": "TenantQuota",
-                "listKind": "TenantQuotaList",
-                "plural": "tenantquotas",
-                "singular": "tenantquota",
-                "shortNames": ["tq"],
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": kind.lower(),
+                "shortNames": [short_name],
             },
             "versions": [
                 {
                     "name": VERSION,
                     "served": True,
                     "storage": True,
-                    "schema": {"openAPIV3Schema": structural(TenantQuota)},
-                    "subresources": {"status": {}},
+                    "schema": {"openAPIV3Schema": structural(model)},
+                    "subresources": subresources,
                     "additionalPrinterColumns": [
                         {"name": name, "type": kind, "jsonPath": path}
                         | ({"description": text} if text else {})
@@ -108,7 +129,7 @@ def files() -> dict[str, str]:
     return {
         f"{crd['spec']['group']}_{crd['spec']['names']['plural']}.yaml": header
         + yaml.safe_dump(crd, sort_keys=False, width=110, allow_unicode=True)
-        for crd in (tenantquota_crd(),)
+        for crd in (tenantquota_crd(), nodereport_crd())
     }
 
 

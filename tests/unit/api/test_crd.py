@@ -1,4 +1,4 @@
-"""The CRD that the models write: a structural schema, every field described, current in the repository."""
+"""The CRDs that the models write: a structural schema, every field described, current in the repository."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tenantquota.api.crd import files, main, structural, tenantquota_crd
+from tenantquota.api.crd import files, main, nodereport_crd, structural, tenantquota_crd
+from tenantquota.api.nodereport import MAX_CONTAINERS, NodeReport
 from tenantquota.api.tenantquota import TenantQuota, TenantQuotaSpec
 
 REPOSITORY = Path(__file__).parents[3]
@@ -28,7 +29,7 @@ def nodes(schema: Schema, path: str) -> Iterator[tuple[str, Schema]]:
         yield from nodes(schema["additionalProperties"], f"{path}{{}}")
 
 
-NODES = dict(nodes(structural(TenantQuota), "tenantquota"))
+NODES = dict([*nodes(structural(TenantQuota), "tenantquota"), *nodes(structural(NodeReport), "nodereport")])
 FIELDS = {path: node for path, node in NODES.items() if not path.endswith(("[]", "{}"))}
 
 
@@ -94,12 +95,26 @@ def test_crd_is_what_users_and_controllers_build_on() -> None:
     assert NODES["tenantquota.status.conditions"]["x-kubernetes-list-map-keys"] == ["type"]
 
 
-def test_printer_columns_point_to_fields() -> None:
-    (version,) = tenantquota_crd()["spec"]["versions"]
+def test_node_report_is_the_clusters_and_has_no_status_of_its_own() -> None:
+    crd = nodereport_crd()
+    (version,) = crd["spec"]["versions"]
+
+    assert crd["spec"]["scope"] == "Cluster"
+    assert crd["spec"]["names"]["shortNames"] == ["nr"]
+    assert version["subresources"] == {}, "what is written there would be the status only"
+    assert NODES["nodereport"]["required"] == ["heartbeat", "periodSeconds"]
+    assert NODES["nodereport.containers"]["maxItems"] == MAX_CONTAINERS
+
+
+@pytest.mark.parametrize(
+    ("crd", "root"), [(tenantquota_crd(), "tenantquota"), (nodereport_crd(), "nodereport")]
+)
+def test_printer_columns_point_to_fields(crd: Schema, root: str) -> None:
+    (version,) = crd["spec"]["versions"]
 
     for column in version["additionalPrinterColumns"]:
         path = column["jsonPath"]
-        assert path.startswith(".metadata.") or f"tenantquota{path}" in FIELDS, column
+        assert path.startswith(".metadata.") or f"{root}{path}" in FIELDS, column
 
 
 def test_names_on_the_wire_are_camel_case() -> None:
@@ -117,21 +132,21 @@ def test_write_then_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main([str(directory)]) == 0
     assert {path.name: path.read_text() for path in directory.iterdir()} == files()
     assert main(["--check", str(directory)]) == 0
-    for content in files().values():
-        assert yaml.safe_load(content) == tenantquota_crd()
+    assert [yaml.safe_load(content) for content in files().values()] == [tenantquota_crd(), nodereport_crd()]
     capsys.readouterr()
     assert main([str(directory)]) == 0
     assert capsys.readouterr().out == "", "what is current isn't written again"
 
 
 @pytest.mark.parametrize("damage", ["edited", "missing"])
+@pytest.mark.parametrize("name", list(files()))
 def test_check_fails_on_a_stale_directory(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, damage: str
 ) -> None:
     main([str(tmp_path)])
-    (path,) = tmp_path.iterdir()
+    path = tmp_path / name
     if damage == "edited":
-        path.write_text(path.read_text().replace("maximum: 10000", "maximum: 20000", 1))
+        path.write_text(path.read_text().replace("served: true", "served: false", 1))
     else:
         path.unlink()
     before = path.read_text() if path.exists() else None

@@ -17,6 +17,8 @@ Render = Callable[..., list[Manifest]]
 REPOSITORY = Path(__file__).parents[3]
 CHART = REPOSITORY / "charts" / "tenantquota"
 SYSTEM = ["kube-system", "kube-public", "kube-node-lease", "tenantquota-system"]
+CLUSTER_WIDE = {"tenantquota-crds", "tenantquota-nodereports"}
+"""Policies about objects without a namespace."""
 
 
 def find(manifests: list[Manifest], kind: str, name: str) -> Manifest:
@@ -46,14 +48,19 @@ def test_default_installation(default: list[Manifest]) -> None:
         f"{of['kind']}/{of['metadata']['name']}" for of in default if "Policy" not in of["kind"]
     ) == [
         "ClusterRole/tenantquota-controller",
+        "ClusterRole/tenantquota-node",
         "ClusterRole/tenantquota:editor",
         "ClusterRole/tenantquota:view",
         "ClusterRoleBinding/tenantquota-controller",
+        "ClusterRoleBinding/tenantquota-node",
+        "CustomResourceDefinition/nodereports.tenantquota.io",
         "CustomResourceDefinition/tenantquotas.tenantquota.io",
+        "DaemonSet/tenantquota-node",
         "Deployment/tenantquota-controller",
         "Pod/tenantquota-test-ready",
         "Service/tenantquota-metrics",
         "ServiceAccount/tenantquota-controller",
+        "ServiceAccount/tenantquota-node",
     ]
 
 
@@ -202,6 +209,120 @@ class TestController:
         assert service["metadata"]["annotations"] == {"prometheus.io/scrape": "true"}
 
 
+class TestNode:
+    @pytest.fixture
+    def spec(self, default: list[Manifest]) -> Manifest:
+        found: Manifest = find(default, "DaemonSet", "tenantquota-node")["spec"]["template"]["spec"]
+        return found
+
+    def test_can_be_left_out(self, render: Render, default: list[Manifest]) -> None:
+        without = {(of["kind"], of["metadata"]["name"]) for of in render({"node.enabled": False})}
+
+        gone = {(of["kind"], of["metadata"]["name"]) for of in default} - without
+        assert gone == {
+            (kind, "tenantquota-node")
+            for kind in ("DaemonSet", "ServiceAccount", "ClusterRole", "ClusterRoleBinding")
+        }
+
+    def test_arguments_are_those_that_the_program_knows(self, spec: Manifest) -> None:
+        (of,) = spec["containers"]
+
+        assert of["command"] == ["python", "-m", "tenantquota", "node"]
+        settings = parse(["node", *of["args"]])
+        assert settings == parse(["node", "--cgroup-root=/host/sys/fs/cgroup"]), (
+            "the chart's defaults are the program's"
+        )
+        assert of["ports"] == [{"name": "http", "containerPort": settings.http_port}]
+
+    def test_may_do_nothing_to_the_node(self, spec: Manifest) -> None:
+        (of,) = spec["containers"]
+
+        assert of["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert spec["securityContext"] == {
+            "runAsNonRoot": True,
+            "runAsUser": 64021,
+            "runAsGroup": 64021,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+        assert not {"hostNetwork", "hostIPC"} & spec.keys()
+        assert [volume["hostPath"] for volume in spec["volumes"]] == [
+            {"path": "/sys/fs/cgroup", "type": "Directory"}
+        ]
+        (mount,) = of["volumeMounts"]
+        assert mount["readOnly"] is True
+        assert mount["recursiveReadOnly"] == "IfPossible"
+
+    def test_shares_its_user_with_nobody(self, spec: Manifest, default: list[Manifest]) -> None:
+        """In the node's PID namespace a process may trace others of its user."""
+        others = [
+            of["spec"]["template"]["spec"] if "template" in of["spec"] else of["spec"]
+            for of in default
+            if of["kind"] in {"Deployment", "Pod"}
+        ]
+
+        assert len(others) == 2
+        for other in others:
+            assert other["securityContext"]["runAsUser"] != spec["securityContext"]["runAsUser"]
+            assert "hostPID" not in other
+
+    def test_runs_on_every_node_and_is_never_throttled(self, spec: Manifest) -> None:
+        (of,) = spec["containers"]
+
+        assert spec["tolerations"] == [{"operator": "Exists"}]
+        assert of["resources"] == {
+            "requests": {"cpu": "10m", "memory": "32Mi"},
+            "limits": {"memory": "64Mi"},
+        }
+
+    def test_pods_are_those_that_the_daemon_set_selects_and_no_service(self, default: list[Manifest]) -> None:
+        daemon_set = find(default, "DaemonSet", "tenantquota-node")["spec"]
+        labels = daemon_set["template"]["metadata"]["labels"].items()
+        service = find(default, "Service", "tenantquota-metrics")["spec"]
+
+        assert daemon_set["selector"]["matchLabels"].items() <= labels
+        assert not service["selector"].items() <= labels
+        assert (
+            not daemon_set["selector"]["matchLabels"].items()
+            <= controller(default)["metadata"]["labels"].items()
+        )
+
+    def test_what_a_cluster_may_need(self, render: Render) -> None:
+        manifests = render(
+            {
+                "node.logLevel": "debug",
+                "node.reportSeconds": 60,
+                "node.priorityClassName": "system-node-critical",
+                "node.podAnnotations": {"example.com/a": "b"},
+                "node.podLabels": {"team": "platform"},
+                "node.nodeSelector": {"pool": "tenants"},
+                "node.tolerations": [],
+                "node.affinity": {"nodeAffinity": {}},
+                "imagePullSecrets": [{"name": "registry"}],
+            },
+            "--namespace=elsewhere",
+        )
+
+        template = find(manifests, "DaemonSet", "tenantquota-node")["spec"]["template"]
+        spec = template["spec"]
+        assert template["metadata"]["annotations"] == {"example.com/a": "b"}
+        assert template["metadata"]["labels"]["team"] == "platform"
+        assert spec["priorityClassName"] == "system-node-critical"
+        assert spec["nodeSelector"] == {"pool": "tenants"}
+        assert "tolerations" not in spec
+        assert spec["affinity"] == {"nodeAffinity": {}}
+        assert {"--log-level=debug", "--report-seconds=60"} <= set(spec["containers"][0]["args"])
+        account = find(manifests, "ServiceAccount", "tenantquota-node")
+        assert account["imagePullSecrets"] == [{"name": "registry"}]
+        binding = find(manifests, "ClusterRoleBinding", "tenantquota-node")
+        assert binding["subjects"][0]["namespace"] == "elsewhere"
+        policy = find(manifests, "ValidatingAdmissionPolicy", "tenantquota-nodereports")
+        assert "elsewhere:tenantquota-node" in policy["spec"]["validations"][0]["expression"]
+
+
 class TestCrds:
     def test_are_those_of_the_repository_and_outlive_the_release(self, default: list[Manifest]) -> None:
         for path in (REPOSITORY / "crds").iterdir():
@@ -254,8 +375,15 @@ class TestRoles:
         } == allowed
         assert not [of for of in default if of["kind"] in {"Role", "RoleBinding"}]
 
-    def test_every_rule_gives_its_reason(self) -> None:
-        text = (CHART / "templates" / "rbac.yaml").read_text()
+    def test_node_agent_may_do_only_this(self, default: list[Manifest]) -> None:
+        assert find(default, "ClusterRole", "tenantquota-node")["rules"] == [
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
+            {"apiGroups": ["tenantquota.io"], "resources": ["nodereports"], "verbs": ["create", "patch"]},
+        ]
+
+    @pytest.mark.parametrize("template", ["rbac.yaml", "node/rbac.yaml"])
+    def test_every_rule_gives_its_reason(self, template: str) -> None:
+        text = (CHART / "templates" / template).read_text()
         lines = text.split("kind: ClusterRoleBinding")[0].splitlines()
 
         for index, line in enumerate(lines):
@@ -301,6 +429,7 @@ class TestPolicies:
                 ("ValidatingAdmissionPolicy", f"tenantquota-{what}")
                 for what in (
                     "crds",
+                    "nodereports",
                     "pod-binding",
                     "pod-create",
                     "pod-ephemeralcontainers",
@@ -329,7 +458,7 @@ class TestPolicies:
     def test_system_namespaces_are_excluded_by_the_policy_itself(self, policies: list[Manifest]) -> None:
         """A binding's exclusion comes too late while the API server doesn't know the CRD."""
         for policy in policies:
-            if policy["metadata"]["name"] != "tenantquota-crds":
+            if policy["metadata"]["name"] not in CLUSTER_WIDE:
                 (expression,) = policy["spec"]["matchConstraints"]["namespaceSelector"]["matchExpressions"]
                 assert expression == {
                     "key": "kubernetes.io/metadata.name",
@@ -339,7 +468,7 @@ class TestPolicies:
 
     def test_more_namespaces_can_be_excluded(self, render: Render) -> None:
         for of in render({"admission.excludedNamespaces": ["calico-system"]}, "--namespace=elsewhere"):
-            if of["kind"].endswith("AdmissionPolicy") and of["metadata"]["name"] != "tenantquota-crds":
+            if of["kind"].endswith("AdmissionPolicy") and of["metadata"]["name"] not in CLUSTER_WIDE:
                 (expression,) = of["spec"]["matchConstraints"]["namespaceSelector"]["matchExpressions"]
                 assert expression["values"] == [*SYSTEM[:3], "elsewhere", "calico-system"]
 
@@ -356,7 +485,7 @@ class TestPolicies:
         self, policies: list[Manifest], render: Render
     ) -> None:
         account = "system:serviceaccount:tenantquota-system:tenantquota-controller"
-        bound_by_all = {"tenantquota-limits", "tenantquota-pod-create", "tenantquota-crds"}
+        bound_by_all = {"tenantquota-limits", "tenantquota-pod-create", *CLUSTER_WIDE}
         for policy in policies:
             conditions = " ".join(of["expression"] for of in policy["spec"]["matchConditions"])
             exempts = account in conditions and "check('update').allowed()" in conditions
@@ -404,3 +533,14 @@ class TestMetrics:
         assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
         assert monitor["spec"]["endpoints"] == [{"port": "http", "path": "/metrics", "interval": "30s"}]
         assert monitor["metadata"]["labels"]["release"] == "prometheus"
+
+    def test_pod_monitor_selects_the_agents(self, render: Render) -> None:
+        manifests = render({"metrics.serviceMonitor.enabled": True})
+
+        monitor = find(manifests, "PodMonitor", "tenantquota-node")["spec"]
+        pods = find(manifests, "DaemonSet", "tenantquota-node")["spec"]["template"]["metadata"]["labels"]
+        assert monitor["selector"]["matchLabels"].items() <= pods.items()
+        (endpoint,) = monitor["podMetricsEndpoints"]
+        assert endpoint["honorLabels"] is True, "else the tenants' pods become exported_pod"
+        without = render({"metrics.serviceMonitor.enabled": True, "node.enabled": False})
+        assert "PodMonitor" not in {of["kind"] for of in without}

@@ -29,6 +29,8 @@ WRONG = {
     "no resync": ({"controller.resyncSeconds": 0}, "at '/controller/resyncSeconds': minimum: got 0, want 1"),
     "duration with a unit": ({"controller.resyncSeconds": "15s"}, "got string, want number"),
     "no concurrency": ({"controller.concurrency": 0}, "at '/controller/concurrency': minimum: got 0, want 1"),
+    "reports too often": ({"node.reportSeconds": 1}, "at '/node/reportSeconds': minimum: got 1, want 5"),
+    "agent on some nodes": ({"node.enabled": "some"}, "at '/node/enabled': got string, want boolean"),
     "annotation that is no text": (
         {"controller.podAnnotations": {"a": 1}},
         "at '/controller/podAnnotations/a'",

@@ -1,0 +1,48 @@
+"""``NodeReport``, cluster-scoped, one per node and of its name: what the node's cgroup files hold.
+
+Written by the node's agent alone (a ValidatingAdmissionPolicy refuses every other), read by the controller.
+Field names are short, since a report of 250 containers is written as a whole. CPU in milli-CPU, memory in
+bytes: a report is between programs, so its numbers are plain integers.
+"""
+
+from typing import Final
+
+from pydantic import Field
+
+from tenantquota.api.schema import Timestamp
+from tenantquota.api.tenantquota import Part
+
+MAX_CONTAINERS: Final = 500
+"""The bound of a report's size: two containers in each of the 250 pods that a node may hold."""
+
+
+class ContainerReport(Part):
+    """One container: the limits in force, and what it uses."""
+
+    namespace: str = Field(max_length=63, description="The pod's namespace.")
+    pod: str = Field(max_length=253, description="The pod's name.")
+    uid: str = Field(max_length=36, description="The pod's uid: a pod of the same name may be another one.")
+    name: str = Field(max_length=63, description="The container's name.")
+    tenant: str = Field(max_length=63, description="The tenant whom it is counted to.")
+    cpu_limit_milli: int | None = Field(
+        None, ge=0, description="The CPU limit that the cgroup holds, in thousandths of a core; absent: none."
+    )
+    memory_limit_bytes: int | None = Field(
+        None, ge=0, description="The memory limit that the cgroup holds; absent: none."
+    )
+    cpu_milli: int | None = Field(
+        None, ge=0, description="CPU used over the last seconds, in thousandths of a core."
+    )
+    memory_bytes: int | None = Field(None, ge=0, description="Working set: memory that can't be taken back.")
+
+
+class NodeReport(Part):
+    """What the agent of one node last saw. Written when something changes, and otherwise as a heartbeat."""
+
+    heartbeat: Timestamp = Field(description="When the agent last looked; an old one means that it is gone.")
+    period_seconds: int = Field(
+        ge=1, le=3600, description="The longest time between two heartbeats while the agent is well."
+    )
+    containers: tuple[ContainerReport, ...] = Field(
+        (), max_length=MAX_CONTAINERS, description="The tenants' containers that run on the node."
+    )

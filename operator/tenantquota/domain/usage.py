@@ -1,0 +1,175 @@
+"""What the kernel says of one container, and what follows from it by arithmetic.
+
+Three kinds of value, kept apart: *counters* only grow while the cgroup lives (``Sample`` and ``Detail`` hold
+those of the kernel's files, ``RunDelay`` those of its threads), *levels* are true at one moment
+(``memory_usage_bytes``), and what is *derived* from two of them is a function or a ``Rates``. Every record
+says when it was read, in nanoseconds of CLOCK_MONOTONIC. None means that the kernel has no such file or that
+what it said could not be read this time; the latter is counted by whoever reads.
+"""
+
+from typing import Final, NamedTuple
+
+NANOSECONDS: Final = 1_000_000_000
+
+
+class Sample(NamedTuple):
+    """What is known of a container each second.
+
+    What can't have changed isn't read again: a container that used no CPU time since the last sample can
+    neither have been throttled, nor taken memory, nor asked for I/O. What others may have done to it in the
+    meantime (taken its page cache, written its dirty pages) shows after at most 10 s.
+    """
+
+    at_ns: int
+    cpu_usage_ns: int | None
+    """v1 ``cpuacct.usage``, v2 ``cpu.stat`` usage_usec."""
+    nr_periods: int | None
+    """Periods of the CPU quota in which it wanted to run; 0 without a quota."""
+    nr_throttled: int | None
+    """Periods in which it used up its quota."""
+    throttled_ns: int | None
+    """v1 throttled_time, v2 throttled_usec; summed over CPUs."""
+    cpu_waiting_us: int | None
+    """``cpu.pressure`` some: time in which a thread of it was runnable and waited, throttling included. Not
+    read in seconds in which the whole node's threads together waited less than 1 ms, and so no more than that
+    behind."""
+    memory_usage_bytes: int | None
+    """Level, page cache included. v1 ``memory.usage_in_bytes``, v2 ``memory.current``."""
+    inactive_file_bytes: int | None
+    """Level: page cache that is given back first. ``memory.stat``, v1 total_inactive_file; as of 10 s or
+    1 MiB of usage ago, at most."""
+    io_read_bytes: int | None
+    io_written_bytes: int | None
+    """Summed over devices. v1 sees only what was written past the page cache (O_DIRECT, sync)."""
+
+
+class Detail(NamedTuple):
+    """What is read of a container twice a minute."""
+
+    at_ns: int
+    memory_peak_bytes: int | None
+    """The most that ``memory_usage_bytes`` ever was; None before Linux 5.19 on v2."""
+    oom_kills: int | None
+    memory_waiting_us: int | None
+    """``memory.pressure`` some."""
+    io_waiting_us: int | None
+    """``io.pressure`` some."""
+
+
+class Processes(NamedTuple):
+    """Levels, read every 10 s."""
+
+    at_ns: int
+    threads: int | None
+    """``pids.current``."""
+    processes: int | None
+    open_files: int | None
+    """Descriptors of all of them together."""
+
+
+class Limits(NamedTuple):
+    """The limits in force, as the container's cgroup files hold them."""
+
+    at_ns: int
+    cpu_quota_us: int | None
+    """CPU time in each period; None: no limit."""
+    cpu_period_us: int
+    memory_limit_bytes: int | None
+    """None: no limit."""
+
+    @property
+    def cpu_milli(self) -> int | None:
+        """The CPU limit in milli-CPU, rounded to the nearest; None: no limit."""
+        if self.cpu_quota_us is None:
+            return None
+        return (self.cpu_quota_us * 1000 + self.cpu_period_us // 2) // self.cpu_period_us
+
+
+class RunDelay(NamedTuple):
+    """How long the container's threads waited for a CPU, and how often they got one, since it was first seen.
+
+    From ``schedstat`` of each thread; a thread that ends takes what it did since the last look with it.
+    """
+
+    at_ns: int
+    run_delay_ns: int
+    timeslices: int
+
+
+class Rates(NamedTuple):
+    """What happened between two samples. None where a counter is missing or went back."""
+
+    seconds: float
+    cpu_milli: float | None
+    throttled_fraction: float | None
+    """Of the periods in which it wanted to run; 0 where it wanted in none."""
+    throttled_ms_per_second: float | None
+    cpu_waiting_fraction: float | None
+    """Share of the time in which a thread of it waited for a CPU (PSI some)."""
+    io_read_bytes_per_second: float | None
+    io_written_bytes_per_second: float | None
+
+
+def increase(before: int | None, after: int | None) -> int | None:
+    """What a counter grew by; None where either is missing, or it went back and its past is unknown."""
+    if before is None or after is None or after < before:
+        return None
+    return after - before
+
+
+_COUNTERS: Final = tuple(
+    Sample._fields.index(name)
+    for name in ("cpu_usage_ns", "nr_periods", "throttled_ns", "io_read_bytes", "io_written_bytes")
+)
+
+
+def went_back(before: Sample, after: Sample) -> bool:
+    """A counter is lower than it was: the two samples are not of one life of a cgroup."""
+    for index in _COUNTERS:
+        then, now = before[index], after[index]
+        if then is not None and now is not None and now < then:
+            return True
+    return False
+
+
+def rates(before: Sample, after: Sample) -> Rates | None:
+    """What happened between two samples of one container; None unless ``after`` is later."""
+    elapsed_ns = after.at_ns - before.at_ns
+    if elapsed_ns <= 0:
+        return None
+    used = increase(before.cpu_usage_ns, after.cpu_usage_ns)
+    periods = increase(before.nr_periods, after.nr_periods)
+    throttled = increase(before.nr_throttled, after.nr_throttled)
+    throttled_ns = increase(before.throttled_ns, after.throttled_ns)
+    waiting_us = increase(before.cpu_waiting_us, after.cpu_waiting_us)
+    seconds = elapsed_ns / NANOSECONDS
+    return Rates(
+        seconds=seconds,
+        cpu_milli=None if used is None else used * 1000 / elapsed_ns,
+        throttled_fraction=None if periods is None or throttled is None else throttled / max(1, periods),
+        throttled_ms_per_second=None if throttled_ns is None else throttled_ns * 1000 / elapsed_ns,
+        cpu_waiting_fraction=None if waiting_us is None else waiting_us * 1000 / elapsed_ns,
+        io_read_bytes_per_second=_per_second(increase(before.io_read_bytes, after.io_read_bytes), seconds),
+        io_written_bytes_per_second=_per_second(
+            increase(before.io_written_bytes, after.io_written_bytes), seconds
+        ),
+    )
+
+
+def _per_second(amount: int | None, seconds: float) -> float | None:
+    return None if amount is None else amount / seconds
+
+
+def working_set_bytes(sample: Sample) -> int | None:
+    """Memory that can't be given back at once, as the kubelet computes it; not below 0, since v1 counts usage
+    in batches per CPU."""
+    if sample.memory_usage_bytes is None or sample.inactive_file_bytes is None:
+        return None
+    return max(0, sample.memory_usage_bytes - sample.inactive_file_bytes)
+
+
+def wait_per_dispatch_us(before: RunDelay, after: RunDelay) -> float | None:
+    """How long a thread waited, on average, each time before it ran; None where none ran."""
+    delay_ns = increase(before.run_delay_ns, after.run_delay_ns)
+    slices = increase(before.timeslices, after.timeslices)
+    return None if delay_ns is None or not slices else delay_ns / slices / 1000

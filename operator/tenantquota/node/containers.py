@@ -1,0 +1,91 @@
+"""A tenant's container as the agent follows it, and whose it is."""
+
+from typing import Final, NamedTuple, Protocol
+
+from tenantquota.domain.usage import (
+    NANOSECONDS,
+    Detail,
+    Limits,
+    Processes,
+    Rates,
+    RunDelay,
+    Sample,
+    rates,
+    working_set_bytes,
+)
+from tenantquota.node.window import Window
+
+SAMPLES: Final = 60
+"""A minute: the shortest leak is to be found within one, and who holds a neighbour up within seconds."""
+DETAILS: Final = 60
+"""Ten minutes."""
+
+
+class Owner(NamedTuple):
+    """Whose a container is."""
+
+    tenant: str
+    namespace: str
+    pod: str
+    container: str
+    """Empty while the kubelet has not said yet which container of the pod it is."""
+
+
+class Owners(Protocol):
+    """Who owns what on this node, as the API server has it."""
+
+    @property
+    def revision(self) -> int:
+        """Changes whenever an answer of ``owner_of`` may have changed."""
+
+    def owner_of(self, pod_uid: str, container_id: str) -> Owner | None:
+        """None: it is no tenant's (pause containers, the system's pods), or not known yet.
+
+        Called for every container when it appears, and for all of them when ``revision`` has changed.
+        """
+
+
+class Container:
+    """One container and what was read of it."""
+
+    __slots__ = (
+        "details",
+        "first_seen_ns",
+        "id",
+        "limits",
+        "owner",
+        "pod_uid",
+        "processes",
+        "run_delays",
+        "samples",
+    )
+
+    def __init__(self, id: str, pod_uid: str, owner: Owner, first_seen_ns: int) -> None:  # noqa: A002
+        self.id = id
+        self.pod_uid = pod_uid
+        self.owner = owner
+        self.first_seen_ns = first_seen_ns
+        self.samples = Window(Sample, SAMPLES)
+        self.details = Window(Detail, DETAILS)
+        self.processes = Window(Processes, DETAILS)
+        self.run_delays = Window(RunDelay, SAMPLES)
+        self.limits: Limits | None = None
+        """As last read; its ``at_ns`` says when."""
+
+    @property
+    def working_set_bytes(self) -> int | None:
+        latest = self.samples.latest
+        return None if latest is None else working_set_bytes(latest)
+
+    def rates(self, seconds: float) -> Rates | None:
+        """Over the last ``seconds``, give or take half a second, or over as many as there are samples of."""
+        latest = self.samples.latest
+        if latest is None:
+            return None
+        earliest_ns = latest.at_ns - round((seconds + 0.5) * NANOSECONDS)
+        return rates(self.samples.since(earliest_ns)[0], latest)
+
+    def forget(self) -> None:
+        """Begins anew: what was read so far has nothing to do with what comes."""
+        for window in (self.samples, self.details, self.processes, self.run_delays):
+            window.clear()

@@ -1,0 +1,192 @@
+"""What /proc says of a container's threads and processes.
+
+Which they are, the cgroup says (``cgroup.threads``, ``cgroup.procs``), so nothing walks /proc. The agent must
+share the node's PID namespace: in another one those files name no process that it could look at.
+"""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from tenantquota.domain.usage import Processes, RunDelay
+from tenantquota.node.cgroups import parsing
+from tenantquota.node.cgroups.files import ReadErrors
+
+MAX_THREADS: Final = 512
+"""Of one container, for its run delay to be read: each takes a descriptor. One with more is hardly one that
+is held up by others, and what it costs us must not be for a tenant to choose."""
+
+_ROUNDS: Final = 3
+_SCHEDSTAT_BYTES: Final = 64
+
+Ids = Callable[[], list[int] | None]
+"""The ids that a cgroup names now; None where it doesn't say."""
+
+
+class Proc:
+    """The node's /proc, mounted at ``root``."""
+
+    def __init__(self, root: Path, errors: ReadErrors) -> None:
+        self._root = root
+        self._errors = errors
+        self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.open_files: Callable[[int], int] = self._size_of_fd if self._sizes_fd() else self._entries_of_fd
+        """How many descriptors a process has open. Raises OSError, ProcessLookupError or FileNotFoundError
+        among them when it has ended."""
+
+    def cpu_waiting_us(self) -> int | None:
+        """``pressure/cpu`` some of the whole node; None where the kernel has no pressure."""
+        try:
+            with open(f"{self._root}/pressure/cpu", "rb", buffering=0) as file:  # noqa: PTH123
+                return parsing.pressure_some_us(file.read())
+        except (OSError, ValueError) as error:
+            if not (isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.EOPNOTSUPP)):
+                self._errors.count("pressure", error)
+            return None
+
+    def processes(self, at_ns: int, threads: int | None, ids: Ids) -> Processes:
+        """How many processes there are, and how many files they have open together.
+
+        Only a process that the cgroup names before and after it was looked at is counted: an id may be given
+        to somebody else's process in between.
+        """
+        named = ids()
+        counts: dict[int, int | None] = {}
+        rounds = 0
+        while named is not None and rounds < _ROUNDS:
+            for process_id in set(named) - counts.keys():
+                self._count(process_id, counts)
+            named, rounds = ids(), rounds + 1
+            if named is not None and counts.keys() >= set(named):
+                break
+        if named is None:
+            return Processes(at_ns, threads, None, None)
+        found = [counts[process_id] for process_id in named if process_id in counts]
+        open_files = None if None in found else sum(count for count in found if count is not None)
+        return Processes(at_ns, threads, len(named), open_files)
+
+    def _count(self, process_id: int, counts: dict[int, int | None]) -> None:
+        """Enters the process' open files, None where they can't be counted, and nothing when it has ended."""
+        try:
+            counts[process_id] = self.open_files(process_id)
+        except (ProcessLookupError, FileNotFoundError):
+            pass
+        except OSError as error:
+            self._errors.count("fd", error)
+            counts[process_id] = None
+
+    def open_schedstat(self, thread_id: int) -> int:
+        """A descriptor that stays the thread's, whoever gets its id later. Raises OSError."""
+        return os.open(f"{thread_id}/schedstat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def _sizes_fd(self) -> bool:
+        """Since Linux 6.2 the size of a process' directory ``fd`` is the number of its descriptors."""
+        try:
+            return os.stat("self/fd", dir_fd=self._fd).st_size > 0
+        except FileNotFoundError:
+            return False
+
+    def _size_of_fd(self, process_id: int) -> int:
+        """2 µs, and anyone may ask."""
+        return os.stat(f"{process_id}/fd", dir_fd=self._fd).st_size
+
+    def _entries_of_fd(self, process_id: int) -> int:
+        """For older kernels: 26 µs, and takes CAP_SYS_PTRACE for other users' processes."""
+        import psutil  # noqa: PLC0415 - 4 MB that newer kernels spare us
+
+        psutil.PROCFS_PATH = str(self._root)
+        try:
+            return psutil.Process(process_id).num_fds()
+        except psutil.NoSuchProcess as error:
+            raise ProcessLookupError from error
+        except psutil.AccessDenied as error:
+            raise PermissionError from error
+
+
+class _Thread:
+    __slots__ = ("fd", "run_delay_ns", "timeslices")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.run_delay_ns = self.timeslices = 0
+
+
+class Threads:
+    """The run delay of one container's threads, whose ``schedstat`` stays open."""
+
+    __slots__ = ("_all_known", "_errors", "_proc", "_run_delay_ns", "_threads", "_timeslices")
+
+    def __init__(self, proc: Proc, errors: ReadErrors) -> None:
+        self._proc = proc
+        self._errors = errors
+        self._threads: dict[int, _Thread] = {}
+        self._run_delay_ns = self._timeslices = 0
+        self._all_known = False
+
+    def read(self, at_ns: int, ids: Ids) -> RunDelay | None:
+        """The sum so far; None where not every thread could be read."""
+        try:
+            ended = [thread_id for thread_id, thread in self._threads.items() if not self._advance(thread)]
+            for thread_id in ended:
+                self._drop(thread_id)
+            self._all_known = self._find(ids)
+        except (OSError, ValueError) as error:
+            self._errors.count("schedstat", error)
+            self._all_known = False
+        return RunDelay(at_ns, self._run_delay_ns, self._timeslices) if self._all_known else None
+
+    def close(self) -> None:
+        for thread_id in list(self._threads):
+            self._drop(thread_id)
+        self._all_known = False
+
+    def _find(self, ids: Ids) -> bool:
+        """Takes up the threads that are new, and drops those that left for another cgroup."""
+        named = ids()
+        if named is None:
+            return False
+        if len(named) > MAX_THREADS:
+            self._errors.count_reason("schedstat", "too many threads")
+            self.close()
+            return False
+        for thread_id in self._threads.keys() - set(named):
+            self._drop(thread_id)
+        new = [thread_id for thread_id in named if self._open(thread_id)]
+        # before it was opened, an id may have gone to somebody else's thread
+        still_named = set(ids() or ()) if new else set()
+        before = self._run_delay_ns, self._timeslices
+        for thread_id in new:
+            if thread_id not in still_named or not self._advance(self._threads[thread_id]):
+                self._drop(thread_id)
+        if not self._all_known:  # then what they did may be of any time
+            self._run_delay_ns, self._timeslices = before
+        return True
+
+    def _open(self, thread_id: int) -> bool:
+        """Whether it is a new one that lives."""
+        if thread_id in self._threads:
+            return False
+        try:
+            self._threads[thread_id] = _Thread(self._proc.open_schedstat(thread_id))
+        except (ProcessLookupError, FileNotFoundError):
+            return False
+        return True
+
+    def _advance(self, thread: _Thread) -> bool:
+        """Adds what the thread did since the last time; False when it has ended."""
+        try:
+            run_delay_ns, timeslices = parsing.schedstat(os.pread(thread.fd, _SCHEDSTAT_BYTES, 0))
+        except ProcessLookupError:
+            return False
+        self._run_delay_ns += run_delay_ns - thread.run_delay_ns
+        self._timeslices += timeslices - thread.timeslices
+        thread.run_delay_ns, thread.timeslices = run_delay_ns, timeslices
+        return True
+
+    def _drop(self, thread_id: int) -> None:
+        os.close(self._threads.pop(thread_id).fd)

@@ -1,0 +1,240 @@
+"""Once a second: which containers there are, whose they are, and what each of them uses."""
+
+import time
+from collections.abc import Callable, Collection, Iterable
+from typing import Final, NamedTuple
+
+from tenantquota.domain.usage import NANOSECONDS, Sample, increase, went_back
+from tenantquota.node.cgroups.files import ReadErrors, VanishedError
+from tenantquota.node.cgroups.node import NodeCgroups
+from tenantquota.node.cgroups.reader import Reader
+from tenantquota.node.cgroups.tree import Leaf
+from tenantquota.node.containers import Container, Owners
+from tenantquota.node.processes import Proc, Threads
+
+PERIOD_SECONDS: Final = 1.0
+PROCESSES_TICKS: Final = 10
+"""A leak of files or processes is to be found within a minute, from several looks."""
+DETAIL_TICKS: Final = 30
+"""Peaks and sums, which lose nothing by being read late."""
+RECHECK_TICKS: Final = 30
+"""Limits and directories are read when the kernel says that somebody wrote them, and this often anyway."""
+RUN_DELAY_TICKS: Final = 10
+"""While none of its threads waits, a container's run delay says no more than how quiet it is."""
+WAITED_US: Final = 1000
+"""More waiting than this in a second, 0.1 % of it, and the run delay is read at once."""
+
+
+class Tick(NamedTuple):
+    """What one tick did."""
+
+    number: int
+    at_ns: int
+    seconds: float
+    """How long it took."""
+    appeared: list[Container]
+    gone: list[Container]
+    """Their files are closed; what was read of them stays."""
+
+
+class _Followed:
+    """A container that is read, and when it is to be looked at more closely (in tick numbers)."""
+
+    __slots__ = (
+        "container",
+        "detail_due",
+        "leaf",
+        "limits_due",
+        "processes_due",
+        "reader",
+        "run_delay_due",
+        "stagger",
+        "threads",
+    )
+
+    def __init__(
+        self, leaf: Leaf, container: Container, reader: Reader, threads: Threads, stagger: int
+    ) -> None:
+        self.leaf = leaf
+        self.container = container
+        self.reader = reader
+        self.threads = threads
+        self.stagger = stagger
+        """Ticks by which the second look comes early, so that those found together aren't due together."""
+        self.limits_due = self.detail_due = self.processes_due = self.run_delay_due = 0
+
+    def next(self, number: int, ticks: int) -> int:
+        return number + ticks - self.stagger % ticks
+
+    def close(self) -> None:
+        self.threads.close()
+        self.reader.close()
+
+
+class Sampler:
+    """Follows the containers that have an owner.
+
+    Args:
+        errors: the one that ``cgroups`` and ``proc`` count in.
+    """
+
+    def __init__(
+        self,
+        cgroups: NodeCgroups,
+        proc: Proc,
+        owners: Owners,
+        errors: ReadErrors,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.errors = errors
+        self.counter_resets = 0
+        """How often a counter went back, which ends the history that it was part of."""
+        self._cgroups = cgroups
+        self._proc = proc
+        self._owners = owners
+        self._clock_ns = clock_ns
+        self._followed: dict[str, _Followed] = {}
+        self._unowned: dict[str, Leaf] = {}
+        self._revision: int | None = None
+        self._found = 0
+        self._recheck_due = 0
+        self._node_waiting_us: int | None = None
+
+    @property
+    def containers(self) -> Collection[Container]:
+        """Those that are followed now."""
+        return [followed.container for followed in self._followed.values()]
+
+    def tick(self, number: int) -> Tick:
+        """Reads what is due in tick ``number``, which grows by more than one where ticks were missed."""
+        at_ns = self._clock_ns()
+        tick = Tick(number, at_ns, 0.0, [], [])
+        contended = self._node_contended()
+        self._cgroups.poll()
+        self._ask_again(tick)
+        self._look(tick, everywhere=number >= self._recheck_due)
+        if number >= self._recheck_due:
+            self._recheck_due = number + RECHECK_TICKS
+        if self._read_all(self._followed.values(), number, contended, tick):
+            known = set(self._followed)
+            self._look(tick)  # those that ended may have been replaced
+            new = [followed for container_id, followed in self._followed.items() if container_id not in known]
+            self._read_all(new, number, contended, tick)
+        return tick._replace(seconds=(self._clock_ns() - at_ns) / NANOSECONDS)
+
+    def close(self) -> None:
+        for followed in self._followed.values():
+            followed.close()
+        self._followed.clear()
+        self._unowned.clear()
+
+    def _look(self, tick: Tick, *, everywhere: bool = False) -> None:
+        """Takes up what the tree says is new and drops what is gone."""
+        changes = self._cgroups.tree.look(everywhere=everywhere)
+        for leaf in changes.gone:
+            self._unowned.pop(leaf.container_id, None)
+            if followed := self._followed.get(leaf.container_id):
+                self._drop(followed, tick)
+        for leaf in changes.appeared:
+            self._take_up(leaf, tick)
+
+    def _take_up(self, leaf: Leaf, tick: Tick) -> None:
+        owner = self._owners.owner_of(leaf.pod_uid, leaf.container_id)
+        if owner is None:
+            self._unowned[leaf.container_id] = leaf
+            return
+        self._unowned.pop(leaf.container_id, None)
+        try:
+            reader = self._cgroups.open(leaf)
+        except (VanishedError, OSError) as error:
+            # version 1's directories aren't made all at once
+            if isinstance(error, OSError):
+                self.errors.count("directory", error)
+            self._cgroups.tree.forget(leaf)
+            return
+        container = Container(leaf.container_id, leaf.pod_uid, owner, tick.at_ns)
+        threads = Threads(self._proc, self.errors)
+        self._followed[leaf.container_id] = _Followed(leaf, container, reader, threads, self._found)
+        self._found += 1
+        tick.appeared.append(container)
+
+    def _drop(self, followed: _Followed, tick: Tick) -> None:
+        del self._followed[followed.leaf.container_id]
+        followed.close()
+        tick.gone.append(followed.container)
+
+    def _ask_again(self, tick: Tick) -> None:
+        """Whose the containers are, where that may have changed."""
+        revision = self._owners.revision
+        if revision == self._revision:
+            return
+        self._revision = revision
+        for followed in list(self._followed.values()):
+            leaf = followed.leaf
+            owner = self._owners.owner_of(leaf.pod_uid, leaf.container_id)
+            if owner is None:
+                self._drop(followed, tick)
+                self._unowned[leaf.container_id] = leaf
+            else:
+                followed.container.owner = owner
+        for leaf in list(self._unowned.values()):
+            self._take_up(leaf, tick)
+
+    def _node_contended(self) -> bool:
+        before, self._node_waiting_us = self._node_waiting_us, self._proc.cpu_waiting_us()
+        waited_us = increase(before, self._node_waiting_us)
+        return waited_us is None or waited_us > WAITED_US
+
+    def _read_all(self, all_: Iterable[_Followed], number: int, contended: bool, tick: Tick) -> bool:
+        """Reads what is due, and drops those that have ended; whether there were any."""
+        ended = [followed for followed in all_ if not self._read(followed, number, contended)]
+        for followed in ended:
+            self._drop(followed, tick)
+            self._cgroups.tree.forget(followed.leaf)
+        return bool(ended)
+
+    def _read_limits(self, followed: _Followed, number: int, written: bool) -> None:
+        container, limits = followed.container, followed.reader.limits()
+        if limits is None:
+            followed.limits_due = number + 1
+            return
+        if not written and container.limits is not None and limits[1:] != container.limits[1:]:
+            self.errors.count_reason("inotify", "missed")
+        followed.limits_due = followed.next(number, RECHECK_TICKS)
+        container.limits = limits
+
+    def _read(self, followed: _Followed, number: int, contended: bool) -> bool:
+        """Reads what is due of a container; false when it has ended."""
+        container, reader = followed.container, followed.reader
+        try:
+            previous, sample = container.samples.latest, reader.sample(waiting_possible=contended)
+            if previous is not None and went_back(previous, sample):
+                self.counter_resets += 1
+                container.forget()
+                previous = None
+            container.samples.append(sample)
+            written = reader.limits_written()
+            if written or number >= followed.limits_due:
+                self._read_limits(followed, number, written)
+            if number >= followed.detail_due:
+                followed.detail_due = followed.next(number, DETAIL_TICKS)
+                container.details.append(reader.detail())
+            if number >= followed.processes_due:
+                followed.processes_due = followed.next(number, PROCESSES_TICKS)
+                at_ns = self._clock_ns()
+                container.processes.append(self._proc.processes(at_ns, reader.threads(), reader.process_ids))
+            if number >= followed.run_delay_due or _waited(previous, sample, contended):
+                followed.run_delay_due = followed.next(number, RUN_DELAY_TICKS)
+                delay = followed.threads.read(self._clock_ns(), reader.thread_ids)
+                if delay is not None:
+                    container.run_delays.append(delay)
+        except VanishedError:
+            return False
+        followed.stagger = 0
+        return True
+
+
+def _waited(previous: Sample | None, sample: Sample, contended: bool) -> bool:
+    """A thread of the container waited for a CPU; where its cgroup doesn't say so, one of the node's did."""
+    waited_us = previous and increase(previous.cpu_waiting_us, sample.cpu_waiting_us)
+    return contended if waited_us is None else waited_us > WAITED_US

@@ -1,0 +1,215 @@
+"""The metrics page, read by Prometheus' own tools."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tenantquota.domain.reporting import Reason
+from tenantquota.node.cgroups.files import ReadErrors
+from tenantquota.node.containers import Container
+from tenantquota.node.exposition import Exposition, labels
+from tenantquota.node.metrics import AgentState, View, exposition
+from tenantquota.node.ticks import Ticks
+from tenantquota.node.totals import TenantTotals, Totals
+from tests.unit.node.samples import MI, container, sample, used
+
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def page(*containers: Container, totals: TenantTotals | None = None) -> bytes:
+    ticks = Ticks(1.0, lambda _: False)
+    ticks.begun, ticks.late, ticks.missed = 7, 2, 1
+    errors = ReadErrors()
+    errors.count_reason("cpu.stat", "malformed")
+    report = SimpleNamespace(
+        errors=3,
+        written=4,
+        handed_over=dict.fromkeys(Reason, 1),
+        last_bytes=1234,
+        last_write_seconds=1.7e9,
+    )
+    sampler = SimpleNamespace(counter_resets=1)
+    parts: Any = (ticks, errors, sampler, report, lambda: 5, lambda: 6, totals or TenantTotals())
+    view = View(containers, time.monotonic_ns(), 0.001)
+    return exposition(view, AgentState(*parts), Path("/proc"))
+
+
+def series(of: bytes) -> Series:
+    return {
+        (item.name, frozenset(item.labels.items())): item.value
+        for family in text_string_to_metric_families(of.decode())
+        for item in family.samples
+    }
+
+
+def of_container(found: Series, name: str, pod: str = "agent") -> float:
+    (value,) = (
+        value
+        for (metric, of), value in found.items()
+        if metric == f"tenantquota_container_{name}" and ("pod", pod) in of
+    )
+    return value
+
+
+CONTAINER = {
+    "cpu_usage_seconds_total": 1.0,
+    "cpu_periods_total": 100,
+    "cpu_throttled_periods_total": 10,
+    "cpu_throttled_seconds_total": 0.05,
+    "cpu_waiting_seconds_total": 0.01,
+    "run_delay_seconds_total": 1.5,
+    "timeslices_total": 42,
+    "memory_usage_bytes": 33 * MI,
+    "memory_working_set_bytes": 32 * MI,
+    "memory_peak_bytes": 34 * MI,
+    "oom_kills_total": 1,
+    "memory_waiting_seconds_total": 0,
+    "io_waiting_seconds_total": 0,
+    "io_read_bytes_total": 40960,
+    "io_written_bytes_total": 81920,
+    "threads": 5,
+    "processes": 3,
+    "open_files": 17,
+    "cpu_limit_cores": 0.5,
+    "memory_limit_bytes": 256 * MI,
+}
+
+
+@pytest.mark.parametrize(("name", "value"), CONTAINER.items())
+def test_a_containers_figures(name: str, value: float) -> None:
+    assert of_container(series(page(used(container()))), name) == pytest.approx(value)
+
+
+def test_there_are_no_others() -> None:
+    prefix = "tenantquota_container_"
+    names = {name for name, _ in series(page(used(container()))) if name.startswith(prefix)}
+
+    assert names == {prefix + name for name in CONTAINER}
+
+
+def test_labels_say_whose_it_is() -> None:
+    found = series(page(used(container())))
+    of = {of for name, of in found if name == "tenantquota_container_processes"}
+
+    assert of == {
+        frozenset({"tenant": "acme", "namespace": "ns-acme", "pod": "agent", "container": "main"}.items())
+    }
+
+
+def test_what_is_not_known_is_no_series() -> None:
+    found = series(page(container(cpu_milli=None, memory_bytes=None)))
+
+    assert not [name for name, _ in found if name.startswith("tenantquota_container_")]
+
+
+def test_a_container_without_a_name_counts_for_its_tenant_only() -> None:
+    found = series(page(used(container("a")), used(container("b", name=""))))
+
+    assert found["tenantquota_tenant_containers", frozenset({("tenant", "acme")})] == 2
+    assert {dict(of)["container"] for name, of in found if name == "tenantquota_container_threads"} == {
+        "main"
+    }
+
+
+def test_nothing_is_left_of_a_tenant_that_is_gone() -> None:
+    acme, beta = used(container("a")), used(container("b", tenant="beta", pod="other"))
+    totals = TenantTotals()
+    totals.add([acme, beta])
+    assert b'tenant="beta"' in page(acme, beta, totals=totals)
+
+    totals.add([acme])
+    after = page(acme, totals=totals)
+    assert b"beta" not in after
+    assert b'tenant="acme"' in after
+
+
+def test_the_agent_tells_of_itself() -> None:
+    found = {name: value for (name, of), value in series(page()).items() if not of}
+
+    assert found["tenantquota_node_ticks_total"] == 7
+    assert found["tenantquota_node_ticks_late_total"] == 2
+    assert found["tenantquota_node_ticks_missed_total"] == 1
+    assert found["tenantquota_node_reports_written_total"] == 4
+    assert found["tenantquota_node_report_size_bytes"] == 1234
+    assert found["tenantquota_node_pods"] == 6
+    assert found["process_cpu_seconds_total"] > 0
+    assert found["process_resident_memory_bytes"] > MI
+    assert found["process_open_fds"] > 2
+    labelled = series(page())
+    errors = frozenset({("file", "cpu.stat"), ("reason", "malformed")})
+    assert labelled["tenantquota_node_read_errors_total", errors] == 1
+    assert labelled["tenantquota_node_api_errors_total", frozenset({("request", "pods")})] == 5
+    assert labelled["tenantquota_node_api_errors_total", frozenset({("request", "report")})] == 3
+    assert labelled["tenantquota_node_reports_total", frozenset({("reason", "heartbeat")})] == 1
+
+
+@pytest.mark.parametrize("containers", [(), (used(container()),)], ids=["idle", "busy"])
+def test_promtool_finds_nothing_wrong(containers: Sequence[Container]) -> None:
+    if not shutil.which("promtool"):
+        pytest.fail("this test needs promtool in PATH: run 'make check', which gets it")
+    totals = TenantTotals()
+    totals.add(containers)
+    done = subprocess.run(
+        ["promtool", "check", "metrics"],
+        input=page(*containers, totals=totals),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("value", ['a"b', "a\\b", "a\nb", 'a\\"b\\n', "ä€😀", "", "{}=,"])
+def test_labels_may_hold_anything(value: str) -> None:
+    text = Exposition()
+    text.gauge("some_bytes", "Help.", [(labels({"of": value}), 1)])
+
+    assert series(text.encode()) == {("some_bytes", frozenset({("of", value)})): 1}
+
+
+class TestTotals:
+    def test_grow_by_what_containers_grow_by(self) -> None:
+        totals, of = TenantTotals(), container()
+        of.samples.append(sample(1, cpu_usage_ns=1000, io_read_bytes=50))
+        totals.add([of])
+        assert totals.by_tenant == {"acme": Totals(0, 0, 0, 0)}, "from when it was first seen"
+
+        of.samples.append(sample(2, cpu_usage_ns=1500, io_read_bytes=60, throttled_ns=7, io_written_bytes=8))
+        totals.add([of])
+        totals.add([of])
+        assert totals.by_tenant == {"acme": Totals(500, 7, 10, 8)}
+
+    def test_keep_what_ended_containers_used(self) -> None:
+        totals, first, second = TenantTotals(), container("a"), container("b")
+        for number, of in enumerate((first, second)):
+            of.samples.append(sample(1, cpu_usage_ns=number * 10**12))
+        totals.add([first, second])
+        first.samples.append(sample(2, cpu_usage_ns=100))
+        second.samples.append(sample(2, cpu_usage_ns=10**12 + 30))
+        totals.add([first, second])
+        totals.add([second])
+
+        assert totals.by_tenant["acme"].cpu_usage_ns == 130
+
+    def test_never_go_back(self) -> None:
+        totals, of = TenantTotals(), container()
+        for at, used_ns in enumerate((100, 300, 50, 60, None, 90)):
+            before = totals.by_tenant.get("acme", Totals(0, 0, 0, 0))
+            of.samples.append(sample(at, cpu_usage_ns=used_ns))
+            totals.add([of])
+            assert totals.by_tenant["acme"].cpu_usage_ns >= before.cpu_usage_ns
+        assert totals.by_tenant["acme"].cpu_usage_ns == 210
+
+    def test_a_container_that_was_not_read_yet_makes_its_tenant_known(self) -> None:
+        totals = TenantTotals()
+        totals.add([container()])
+
+        assert totals.by_tenant == {"acme": Totals(0, 0, 0, 0)}
