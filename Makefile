@@ -13,7 +13,7 @@ TENANTS ?=
 E2E := $(if $(CASES),$(foreach case,$(CASES),e2e/test_case_$(case)_*.py),e2e)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down demo check test e2e bench tools lint
+.PHONY: help up down demo check test e2e bench crds tools lint
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,14 +30,19 @@ down: ## Delete the cluster, stop what `make up` started.
 check: lint ## Linters, types and unit tests; no cluster.
 	$(VENV)/pytest tests/unit
 
-test: lint up ## Everything: linters, set-up, all tests on the cluster.
-	$(VENV)/pytest tests e2e
+test: check up ## Everything: linters, set-up, all tests on the cluster.
+	$(VENV)/pytest tests/integration -m "not exclusive" --numprocesses 4
+	$(VENV)/pytest tests/integration -m exclusive
+	$(VENV)/pytest e2e
 
 e2e: up ## The isolation cases on the cluster. CASES="2 5" and TENANTS="2 20" choose.
 	$(VENV)/pytest $(E2E) $(addprefix --tenants=,$(TENANTS))
 
 bench: up ## Figures of the operator on the cluster.
 	@$(VENV)/python -m e2e.bench
+
+crds: ## Write crds/ from the models.
+	$(VENV)/python -m tenantquota.api.crd crds
 
 tools:
 	@$(PYTHON) -m e2e.cluster tools
