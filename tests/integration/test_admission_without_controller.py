@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from e2e.cluster.settings import NAMESPACE
-from e2e.harness.fixtures import CONTROLLER
+from e2e.harness.controller import CONTROLLER
 from e2e.harness.wait import wait_until
 from tests.integration.kubectl import Kubectl, full, limits, pod, resources
 
