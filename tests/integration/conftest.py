@@ -39,4 +39,4 @@ def new_namespace(kubectl: Kubectl) -> Iterator[Callable[[str], str]]:
 
     yield make
     if made:
-        kubectl("delete", "namespace", "--wait=false", *made).ok()
+        kubectl("delete", "namespace", "--wait=false", "--ignore-not-found", *made).ok()
