@@ -38,7 +38,9 @@ def up(settings: Settings, console: Console) -> None:
     """Everything, up to an operator that is ready."""
     make_tools(settings, console)
     tools.ensure_kind(settings, console)
-    engine.ensure(settings, console)
+    if engine.ensure(settings, console) and kind.nodes():
+        console.say(f"a cluster {CLUSTER} is left from an engine that was stopped hard: making it anew")
+        kind.delete()
     ensure_cluster(settings, console)
     ensure_operator(settings, console)
     console.say(f"The cluster {CLUSTER} is up, with the operator in it (context {CONTEXT}).")

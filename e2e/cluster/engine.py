@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,7 @@ def configuration(data: Path, runtime: Path | None) -> dict[str, Any]:
 
     Args:
         data: where images and containers are kept.
-        runtime: the copy of `oci_runtime.py` that containers are started through, if they must be.
+        runtime: the installed `oci_runtime` that containers are started through, if they must be.
     """
     result: dict[str, Any] = {
         "data-root": str(data),
@@ -47,41 +46,40 @@ def configuration(data: Path, runtime: Path | None) -> dict[str, Any]:
         "pidfile": str(PID_FILE),
     }
     if runtime is not None:
-        arguments = ["-IS", str(runtime), "runc"]
-        result["runtimes"] = {"lowering": {"path": sys.executable, "runtimeArgs": arguments}}
+        result["runtimes"] = {"lowering": {"path": str(runtime)}}
         result["default-runtime"] = "lowering"
     return result
 
 
-def ensure(settings: Settings, console: Console) -> None:
-    """Makes sure that a Docker engine answers.
+def ensure(settings: Settings, console: Console) -> bool:
+    """Makes sure that a Docker engine answers, and says whether it had to be started.
 
     Raises:
         StepError: when none does and none can be started.
     """
     if answers():
-        return
+        return False
     if host := os.environ.get("DOCKER_HOST"):
         raise StepError(f"no Docker engine answers at DOCKER_HOST={host}", hint="Start it, or unset it.")
     if not shutil.which("dockerd") or not shutil.which("docker"):
         install_packages(["docker.io"], "a Docker engine", console)
         if answers():  # the package has started it as a service
-            return
+            return False
     if os.geteuid() != 0:
         raise StepError("no Docker engine answers", hint="Start one: sudo systemctl start docker")
     _start(settings, console)
+    return True
 
 
 def _start(settings: Settings, console: Console) -> None:
-    _forget_the_dead()
+    _clear_hard_stop()
     data = settings.cache / "docker"
     data.mkdir(parents=True, exist_ok=True)
     RUN.mkdir(parents=True, exist_ok=True)
     runtime, note = None, ""
     if oci_runtime.host_lacks_capability(oci_runtime.host_status()):
-        # a copy, since this checkout may be gone before that dockerd is
-        runtime = settings.cache / "oci_runtime.py"
-        runtime.write_text(Path(oci_runtime.__file__).read_text())
+        runtime = settings.cache / "oci-runtime"
+        oci_runtime.install(runtime)
         note = f", containers without {oci_runtime.CAPABILITY}, which this host lacks"
     config = settings.cache / "dockerd.json"
     config.write_text(json.dumps(configuration(data, runtime), indent=2))
@@ -102,11 +100,16 @@ def _start(settings: Settings, console: Console) -> None:
         time.sleep(0.2)
 
 
-def _forget_the_dead() -> None:
-    # dockerd takes any live process of that number for its own or its containerd's, and then does not start
+def _clear_hard_stop() -> None:
+    """Removes what a dockerd that was stopped hard left behind, and what the next one stumbles over."""
+    # it takes any live process of that number for its own or its containerd's, and then does not start
     for pid_file, program in ((PID_FILE, "dockerd"), (CONTAINERD_PID_FILE, "containerd")):
         if running_pid(pid_file, program) is None:
             pid_file.unlink(missing_ok=True)
+    # a dead container's network lives on by its file, with an address that the next container gets too
+    for namespace in (EXEC_ROOT / "netns").glob("*"):
+        succeeds(["umount", "--lazy", namespace])
+        namespace.unlink()
 
 
 def stop(console: Console) -> None:

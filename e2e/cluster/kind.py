@@ -99,7 +99,10 @@ def usable(found: Sequence[Node], settings: Settings, console: Console) -> bool:
     if reason is not None:
         console.say(f"the cluster {CLUSTER} is broken ({reason}): making it anew")
         delete()
-    return reason is None
+        return False
+    if network.connected_here(found[0].name):
+        _connect_pods()
+    return True
 
 
 def delete() -> None:
@@ -184,11 +187,15 @@ def _await_pod_network(own_network: bool, console: Console) -> None:
     if own_network:
         subnets = kubectl("wait", "--for=jsonpath={.spec.podCIDR}", "nodes", "--all", timeout)
         output_of(subnets, timeout=READY_SECONDS + 10)
-        network.connect(network.parse_nodes(output_of(kubectl("get", "nodes", "-o", "json"))))
+        _connect_pods()
     ready = kubectl("wait", "--for=condition=Ready", "nodes", "--all", timeout)
     console.run("waiting for the nodes", ready, step="kind")
     dns = kubectl("--namespace", "kube-system", "rollout", "status", "deployment/coredns", timeout)
     console.run("waiting for the cluster's DNS", dns, step="kind")
+
+
+def _connect_pods() -> None:
+    network.connect(network.parse_nodes(output_of(kubectl("get", "nodes", "-o", "json"))))
 
 
 def _has_network_plugin(image: str) -> bool:

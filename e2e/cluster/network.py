@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from e2e.cluster.console import output_of
+from e2e.cluster.console import output_of, succeeds
 
 POD_SUBNET = "10.244.0.0/16"
 PLUGIN_FILE = "/etc/cni/net.d/10-ptp.conflist"
@@ -64,12 +64,19 @@ def routes(networks: Sequence[NodeNetwork]) -> list[tuple[str, list[str]]]:
 
 def masquerade() -> list[str]:
     """The command that gives pods their node's address out of the cluster, where theirs means nothing."""
-    out_of_cluster = ["-s", POD_SUBNET, "!", "-d", POD_SUBNET]
-    return ["iptables", "-t", "nat", "-A", "POSTROUTING", *out_of_cluster, "-j", "MASQUERADE"]
+    rule = f"POSTROUTING -s {POD_SUBNET} ! -d {POD_SUBNET} -j MASQUERADE"
+    return ["sh", "-c", f"iptables -t nat -C {rule} 2> /dev/null || iptables -t nat -A {rule}"]
+
+
+def connected_here(node: str) -> bool:
+    """Whether the pods of a node have this network, and not kind's own."""
+    return succeeds(["docker", "exec", node, "test", "-e", PLUGIN_FILE])
 
 
 def connect(networks: Sequence[NodeNetwork]) -> None:
-    """Connects the pods of all nodes.
+    """Connects the pods of all nodes; changes nothing where they are.
+
+    A node that was started again has its files, but neither routes nor rules.
 
     Raises:
         StepError: when a node refuses a command.

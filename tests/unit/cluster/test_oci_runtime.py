@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +53,20 @@ LOWERED = {**REQUEST, "process": {"args": ["sleep"], "capabilities": {"bounding"
 
 
 def run(*arguments: str, cwd: Path) -> str:
-    """What the runtime hands to runc, for which echo stands in."""
-    script = [sys.executable, "-IS", oci_runtime.__file__, "echo"]
-    return subprocess.run([*script, *arguments], cwd=cwd, text=True, capture_output=True, check=True).stdout
+    """What the runtime hands to runc, for which a script stands in that prints its arguments."""
+    runtime, runc = cwd / "runtime", cwd / "runc"
+    oci_runtime.install(runtime)
+    runc.write_text('#!/bin/sh\necho "$@"\n')
+    runc.chmod(0o755)
+    done = subprocess.run(
+        [runtime, *arguments],
+        cwd=cwd,
+        env={"PATH": f"{cwd}:/usr/bin:/bin"},
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    return done.stdout
 
 
 @pytest.mark.parametrize("verb", ["create", "run"])

@@ -61,7 +61,5 @@ def test_end_does_not_take_no_for_an_answer() -> None:
 def test_dockerd_is_told_of_another_runtime_only_where_it_is_needed(tmp_path: Path) -> None:
     plain = engine.configuration(tmp_path, None)
     assert "default-runtime" not in plain
-    lowering = engine.configuration(tmp_path, tmp_path / "oci_runtime.py")
-    runtime = lowering["runtimes"][lowering["default-runtime"]]
-    assert runtime["runtimeArgs"] == ["-IS", str(tmp_path / "oci_runtime.py"), "runc"]
-    assert Path(runtime["path"]).is_file()
+    lowering = engine.configuration(tmp_path, tmp_path / "oci-runtime")
+    assert lowering["runtimes"][lowering["default-runtime"]] == {"path": str(tmp_path / "oci-runtime")}
