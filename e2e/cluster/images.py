@@ -69,9 +69,9 @@ def here(reference: str) -> bool:
     return succeeds(["docker", "image", "inspect", "--format", "{{.Id}}", reference])
 
 
-def answered(output: str) -> bool:
+def answered(output: bytes) -> bool:
     """Whether what `docker pull` has written so far shows that the registry knows the image."""
-    return "Pulling from" in output or "Status:" in output
+    return b"Pulling from" in output or b"Status:" in output
 
 
 def pull(reference: str, console: Console, patience: float = REGISTRY_SECONDS) -> bool:
@@ -82,6 +82,7 @@ def pull(reference: str, console: Console, patience: float = REGISTRY_SECONDS) -
     """
     title = f"pulling {reference.partition('@')[0]}"
     log = console.log("pull")
+    written_before = log.stat().st_size
     with log.open("a") as output:
         process = subprocess.Popen(
             ["docker", "pull", reference],
@@ -93,7 +94,7 @@ def pull(reference: str, console: Console, patience: float = REGISTRY_SECONDS) -
         )
     started = time.monotonic()
     try:
-        while process.poll() is None and not answered(log.read_text(errors="replace")):
+        while process.poll() is None and not answered(log.read_bytes()[written_before:]):
             if time.monotonic() - started > patience:
                 console.say(f"{title}: no registry answered within {patience:.0f} s")
                 return False

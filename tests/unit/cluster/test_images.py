@@ -102,6 +102,13 @@ def test_pull_gives_up_a_silent_registry_and_ends_the_attempt(
         os.kill(pid, 0)
 
 
+def test_pull_does_not_take_the_answer_to_an_earlier_pull_for_one(docker: Docker, console: Console) -> None:
+    docker("echo 'v1: Pulling from kindest/node'")
+    assert images.pull("kindest/node:v1", console)
+    docker("exec sleep 600")
+    assert not images.pull("python:3.11-slim", console, patience=0.3)
+
+
 def test_pull_tells_a_refusal(docker: Docker, console: Console) -> None:
     docker("echo 'Error response from daemon: no such host' >&2; exit 1")
     assert not images.pull("kindest/node:v1", console)
