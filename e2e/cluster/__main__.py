@@ -122,7 +122,8 @@ def down(settings: Settings, console: Console) -> None:
     if not settings.keep_engine:
         engine.stop(console)
     console.say(f"kept for the next time: what was built, in {settings.cache}, and .venv")
-    console.say(f"to remove that too: rm -rf {settings.cache} {settings.repository / '.venv'}")
+    everything = [settings.cache, settings.repository / ".venv", *tools.links_for_all(settings)]
+    console.say(f"to remove that too: rm -rf {' '.join(map(str, everything))}")
 
 
 def sweep(_settings: Settings, console: Console) -> None:

@@ -59,7 +59,7 @@ def ensure_python(settings: Settings, console: Console) -> None:
     root = settings.repository
     environment, stamp = root / ".venv", root / ".venv" / "made-from"
     inputs = b"".join((root / name).read_bytes() for name in ("pyproject.toml", "constraints.txt"))
-    made_from = hashlib.sha256(inputs + str(root).encode() + sys.version.encode()).hexdigest()
+    made_from = hashlib.sha256(inputs + str(root).encode()).hexdigest()
     if stamp.is_file() and stamp.read_text() == made_from:
         return
     python = environment / "bin" / "python"

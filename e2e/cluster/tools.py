@@ -129,6 +129,15 @@ def _kubectl_of(node_image: str, settings: Settings) -> Path:
 def _offer(target: Path, name: str, settings: Settings, console: Console) -> None:
     """Links the command into the tools folder, and for everyone's PATH where there is none of that name."""
     link_command(target, settings.tools, name)
-    missing = os.access(COMMANDS_FOR_ALL, os.W_OK) and _found_elsewhere(name, settings) is None
-    if missing and link_command(settings.tools / name, COMMANDS_FOR_ALL, name):
-        console.say(f"there was no {name} on PATH: {COMMANDS_FOR_ALL / name} is now one")
+    for_all = COMMANDS_FOR_ALL / name
+    if _found_elsewhere(name, settings) or not os.access(COMMANDS_FOR_ALL, os.W_OK):
+        return
+    free = for_all.is_symlink() or not for_all.exists()  # whatever else has that name is not ours to replace
+    if free and link_command(settings.tools / name, COMMANDS_FOR_ALL, name):
+        console.say(f"there was no {name} on PATH: {for_all} is now one")
+
+
+def links_for_all(settings: Settings) -> list[Path]:
+    """The links to our commands on everyone's PATH."""
+    links = (COMMANDS_FOR_ALL / name for name in ("kind", "kubectl", "helm"))
+    return [link for link in links if link.is_symlink() and link.readlink().is_relative_to(settings.tools)]
