@@ -68,7 +68,12 @@ def container(
 
 
 def pod(*containers: Container, name: str = "p", **fields: Any) -> Pod:
-    defaults: dict[str, Any] = {"generation": 1, "observed_generation": 1, "qos": QosClass.BURSTABLE}
+    defaults: dict[str, Any] = {
+        "generation": 1,
+        "observed_generation": 1,
+        "qos": QosClass.BURSTABLE,
+        "node": "n1",
+    }
     return Pod(
         namespace="acme",
         name=name,
