@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from tenantquota.api.names import GROUP, MANAGER
 from tenantquota.controller.acting import Actor
-from tenantquota.controller.heartbeats import Heartbeats
 from tenantquota.controller.handlers import register
+from tenantquota.controller.heartbeats import Heartbeats
 from tenantquota.controller.http import serve
 from tenantquota.controller.loop import Loop
 from tenantquota.controller.memory import Memory

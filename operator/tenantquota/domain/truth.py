@@ -1,15 +1,15 @@
 """The kubelet's account against the node's: what the cgroup files hold is the truth.
 
-``pods/resize`` stays the only hand on a limit. The kubelet compares what it is asked for with what it asked
-for before, so a file that somebody else has changed is never put right by asking for the same again: the
-container is asked for a limit that is a hair off first, and then for the decided one.
+``pods/resize`` stays the only hand on a limit. The kubelet compares what it is asked for with what it was
+asked for before, so a file that somebody else has changed is never put right by asking for the same again:
+the container is asked for a limit that is a hair off first, and then for the decided one.
 """
 
 from dataclasses import dataclass, replace
 from typing import Final
 
 from tenantquota.domain.limits import below_cpu_limit
-from tenantquota.domain.model import Container, Pod, QosClass, Resources
+from tenantquota.domain.model import Container, QosClass, Resources
 from tenantquota.domain.reports import REPORT_LAG_SECONDS, NodeAccount, Reported, differences
 from tenantquota.domain.resizes import PodPlan, Rule, State, acknowledged, step_above_usage
 
@@ -63,27 +63,6 @@ def hold_against(witness: Witness, plan: PodPlan) -> PodPlan:
     return _by_report(plan, witness, witness.account)
 
 
-def _by_report(plan: PodPlan, witness: Witness, account: NodeAccount) -> PodPlan:
-    running = [container for container in plan.pod.containers if container.actual]
-    found = {c.name: reported for c in running if (reported := account.of(plan.pod, c.name)) is not None}
-    wrong = {
-        c.name: f"{c.name}: {', '.join(said)}"
-        for c in running
-        if c.name in found and (said := [*differences(c.spec, found[c.name])])
-    }
-    if not wrong:
-        return plan if len(found) == len(running) else replace(plan, state=State.AWAITING_REPORT)
-    if not (witness.nudged_lately or witness.has_seen_the_resize):
-        return replace(plan, state=State.AWAITING_REPORT)
-    plan = replace(
-        plan, state=State.CGROUP_DIFFERS, rule=Rule.CGROUP_PUT_RIGHT, message="; ".join(wrong.values())
-    )
-    if witness.nudged_lately:
-        return plan
-    change = {c.name: nudged(c, plan.pod.qos, found[c.name]) for c in running if c.name in wrong}
-    return replace(plan, change=change, nudge=True)
-
-
 def _after_nudge(plan: PodPlan, witness: Witness) -> PodPlan:
     """The second half: only once the kubelet has carried out the first, since two resizes that it sees at
     once are no change to it."""
@@ -93,29 +72,6 @@ def _after_nudge(plan: PodPlan, witness: Witness) -> PodPlan:
     if witness.nudged_lately and not acknowledged(plan.pod):
         return replace(plan, change=None)
     return plan
-
-
-def nudged_lately(self) -> bool:
-        return self.nudge is not None and self.nudge.age_seconds < NUDGE_RETRY_SECONDS
-
-    @property
-    def has_seen_the_resize(self) -> bool:
-        """The report came late enough after the kubelet's word to contradict it."""
-        return (
-            self.account is not None
-            and self.acknowledged_seconds - self.account.age_seconds >= REPORT_LAG_SECONDS
-        )
-
-
-def hold_against(witness: Witness, plan: PodPlan) -> PodPlan:
-    """The plan by what the node's agent says. Where that is nothing, the kubelet's account stands."""
-    if plan.change:
-        return _after_nudge(plan, witness)
-    if witness.account is None or plan.state not in _DONE or not any(c.actual for c in plan.pod.containers):
-        return plan
-    if witness.account.stale:
-        return replace(plan, state=State.REPORT_STALE)
-    return _by_report(plan, witness, witness.account)
 
 
 def _by_report(plan: PodPlan, witness: Witness, account: NodeAccount) -> PodPlan:
@@ -135,33 +91,14 @@ def _by_report(plan: PodPlan, witness: Witness, account: NodeAccount) -> PodPlan
     )
     if witness.nudged_lately:
         return plan
-    change = {c.name: nudged(c, plan.pod.qos, found[c.name]) for c in running if c.name in wrong}
+    change = {c.name: hair_off(c, plan.pod.qos, found[c.name]) for c in running if c.name in wrong}
     return replace(plan, change=change, nudge=True)
 
 
-def _after_nudge(plan: PodPlan, witness: Witness) -> PodPlan:
-    """The second half: only once the kubelet has carried out the first, since two resizes that it sees at
-    once are no change to it."""
-    if witness.nudge is None or witness.nudge.generation != plan.pod.generation:
-        return plan
-    plan = replace(plan, state=State.CGROUP_DIFFERS, rule=Rule.CGROUP_PUT_RIGHT)
-    if witness.nudged_lately and not acknowledged(plan.pod):
-        return replace(plan, change=None)
-    return plan
-
-
-def _runs(pod: Pod) -> bool:
-    return any(container.actual for container in pod.containers)
-
-
-def _hair_off(pod: Pod, wrong: Mapping[str, Reported | None]) -> dict[str, Resources]:
-    return {c.name: nudged(c, pod.qos, wrong[c.name]) for c in pod.containers if c.name in wrong}
-
-
-def nudged(container: Container, qos: QosClass, found: Reported) -> Resources:
-    """A hair off what the container was asked for. The CPU limit alone is enough, since the runtime writes
-    all limits of a container at any change; downwards, since that always has room. Memory goes no lower than
-    what is in use: a limit that was lifted by hand may have let it grow, and the kernel would kill it."""
+def hair_off(container: Container, qos: QosClass, found: Reported) -> Resources:
+    """Nearly what the container was asked for. The CPU limit alone is enough, since the runtime writes all
+    limits of a container at any change; downwards, since that always has room. Memory goes no lower than what
+    is in use: a limit that was lifted by hand may have let it grow, and the kernel would kill it."""
     spec = container.spec
     cpu_limit = spec.cpu_limit_milli or 0
     cpu_limit = cpu_limit - HAIR_MILLI if cpu_limit > HAIR_MILLI else cpu_limit + HAIR_MILLI

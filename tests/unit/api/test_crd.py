@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tenantquota.api.crd import files, main, structural, tenantquota_crd
+from tenantquota.api.crd import files, main, nodereport_crd, structural, tenantquota_crd
 from tenantquota.api.tenantquota import TenantQuota, TenantQuotaSpec
 
 REPOSITORY = Path(__file__).parents[3]
@@ -117,8 +117,7 @@ def test_write_then_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main([str(directory)]) == 0
     assert {path.name: path.read_text() for path in directory.iterdir()} == files()
     assert main(["--check", str(directory)]) == 0
-    for content in files().values():
-        assert yaml.safe_load(content) == tenantquota_crd()
+    assert [yaml.safe_load(content) for content in files().values()] == [tenantquota_crd(), nodereport_crd()]
     capsys.readouterr()
     assert main([str(directory)]) == 0
     assert capsys.readouterr().out == "", "what is current isn't written again"
@@ -129,7 +128,7 @@ def test_check_fails_on_a_stale_directory(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
     main([str(tmp_path)])
-    (path,) = tmp_path.iterdir()
+    path = tmp_path / "tenantquota.io_tenantquotas.yaml"
     if damage == "edited":
         path.write_text(path.read_text().replace("maximum: 10000", "maximum: 20000", 1))
     else:
