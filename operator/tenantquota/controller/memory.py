@@ -8,7 +8,7 @@ from typing import Any
 from tenantquota.api.tenantquota import TenantQuotaStatus
 from tenantquota.domain.model import Pod, Quota
 from tenantquota.domain.reports import NodeAccount
-from tenantquota.domain.resizes import Setback, acknowledged, setback_of
+from tenantquota.domain.resizes import PodPlan, Setback, acknowledged, setback_of
 from tenantquota.domain.truth import Nudge, Witness
 
 
@@ -23,6 +23,8 @@ class Memory:
     acknowledged: dict[str, tuple[Pod, float]] = field(default_factory=dict)
     """Pod's uid → the pod as it was when the kubelet was first seen at rest with it, and when (monotonic
     seconds)."""
+    confirmed: dict[str, int] = field(default_factory=dict)
+    """Pod's uid → the generation of which a report said that the cgroups hold it."""
     nudges: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Pod's uid → the generation that the last nudge wrote, and when (monotonic seconds)."""
     usage_shown: dict[str, float] = field(default_factory=dict)
@@ -44,7 +46,12 @@ class Memory:
         """What the kubelet's account of the pod is held against."""
         generation, since = self.nudges.get(pod.uid, (0, now))
         nudge = Nudge(generation, now - since) if generation else None
-        return Witness(account, self._acknowledged_seconds(pod, now), nudge)
+        confirmed = self.confirmed.get(pod.uid) == pod.generation
+        return Witness(account, self._acknowledged_seconds(pod, now), nudge, confirmed)
+
+    def confirm(self, plans: Iterable[PodPlan]) -> None:
+        """Notes what the nodes' agents say of the pods as they are."""
+        self.confirmed |= {plan.pod.uid: plan.pod.generation for plan in plans if plan.confirmed}
 
     def _acknowledged_seconds(self, pod: Pod, now: float) -> float:
         if not acknowledged(pod):
@@ -74,6 +81,7 @@ class Memory:
             self.written_generation,
             self.written_status,
             self.acknowledged,
+            self.confirmed,
             self.nudges,
             self.usage_shown,
         ):

@@ -94,6 +94,7 @@ class Reconciler:
         self.memory.forget_all_but(self.views.uids())
 
     async def _hold(self, plan: QuotaPlan, budget_problem: str | None) -> None:
+        self.memory.confirm(plan.pods)
         results = await self.actor.hold(plan.acts, plan.quota)
         self._remember(results)
         now = self.now()

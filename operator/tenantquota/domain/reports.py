@@ -19,7 +19,7 @@ from tenantquota.domain.quantities import (
 
 STALE_PERIODS: Final = 3
 """Heartbeats that may be missed before an agent counts as gone: one may be late, one may be lost."""
-REPORT_LAG_SECONDS: Final = 2.0
+REPORT_LAG_SECONDS: Final = 3.0
 """What a report may say of a moment before its arrival: the agent looks, waits for its turn to write, and the
 API server passes it on. A report that comes later after a resize than this has seen what it did."""
 SYSTEMD_STEP_MILLI: Final = 10

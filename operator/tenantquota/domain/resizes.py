@@ -102,6 +102,8 @@ class PodPlan:
     """First write down what the pod declares, and its tenant label."""
     nudge: bool = False
     """The change only has the kubelet write the cgroup files anew; the next one asks for what is decided."""
+    confirmed: bool = False
+    """The node's agent says of every running container that its cgroup holds what the kubelet was asked for."""
     message: str = ""
 
 

@@ -38,18 +38,22 @@ class Witness:
     acknowledged_seconds: float = 0.0
     """How long ago the controller first saw the kubelet at rest with the pod as it is."""
     nudge: Nudge | None = None
+    confirmed: bool = False
+    """A report has said of the pod as it is that its cgroups hold what they should."""
 
     @property
     def nudged_lately(self) -> bool:
         return self.nudge is not None and self.nudge.age_seconds < NUDGE_RETRY_SECONDS
 
     @property
-    def has_seen_the_resize(self) -> bool:
-        """The report came late enough after the kubelet's word to contradict it."""
-        return (
+    def may_contradict(self) -> bool:
+        """A report that differs is no longer one from before the last resize: another has shown that resize,
+        or it is itself late enough after the kubelet's word, or it was found before and nudged."""
+        late_enough = (
             self.account is not None
             and self.acknowledged_seconds - self.account.age_seconds >= REPORT_LAG_SECONDS
         )
+        return self.confirmed or late_enough or self.nudged_lately
 
 
 def hold_against(witness: Witness, plan: PodPlan) -> PodPlan:
@@ -83,8 +87,9 @@ def _by_report(plan: PodPlan, witness: Witness, account: NodeAccount) -> PodPlan
         if c.name in found and (said := [*differences(c.spec, found[c.name])])
     }
     if not wrong:
-        return plan if len(found) == len(running) else replace(plan, state=State.AWAITING_REPORT)
-    if not (witness.nudged_lately or witness.has_seen_the_resize):
+        known = len(found) == len(running)
+        return replace(plan, confirmed=True) if known else replace(plan, state=State.AWAITING_REPORT)
+    if not witness.may_contradict:
         return replace(plan, state=State.AWAITING_REPORT)
     plan = replace(
         plan, state=State.CGROUP_DIFFERS, rule=Rule.CGROUP_PUT_RIGHT, message="; ".join(wrong.values())

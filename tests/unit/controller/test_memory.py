@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from tenantquota.controller.memory import Memory
+from tenantquota.domain.resizes import PodPlan, State
 from tenantquota.domain.truth import Nudge
 from tests.unit.domain.builders import container, held, pod, report, res
 
@@ -36,6 +37,16 @@ def test_a_nudge_is_known_by_the_generation_that_it_wrote() -> None:
     assert memory.witness(AGENT, None, 10).nudge is None
     memory.nudges[AGENT.uid] = 7, 10
     assert memory.witness(AGENT, None, 14).nudge == Nudge(7, 4)
+
+
+def test_what_a_report_confirmed_is_confirmed_for_that_generation() -> None:
+    memory = Memory()
+    plan = PodPlan(AGENT, State.SETTLED, {})
+    memory.confirm([plan])
+    assert not memory.witness(AGENT, None, 10).confirmed
+    memory.confirm([replace(plan, confirmed=True)])
+    assert memory.witness(AGENT, None, 10).confirmed
+    assert not memory.witness(replace(AGENT, generation=2), None, 10).confirmed
 
 
 def test_the_account_of_the_node_goes_along() -> None:

@@ -22,9 +22,10 @@ def plan(
     age_seconds: float = 1,
     acknowledged_seconds: float = 60,
     nudge: Nudge | None = None,
+    confirmed: bool = False,
 ) -> PodPlan:
     account = report(*([(of, found)] if found else []), age_seconds=age_seconds)
-    return hold_against(Witness(account, acknowledged_seconds, nudge), plan_pod(of, quota(), None))
+    return hold_against(Witness(account, acknowledged_seconds, nudge, confirmed), plan_pod(of, quota(), None))
 
 
 def test_without_an_agent_the_kubelets_account_stands() -> None:
@@ -58,13 +59,18 @@ def test_only_the_container_that_differs_is_nudged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("age_seconds", "acknowledged_seconds"), [(3, 1), (1, 2.9), (0, 1.9), (14, 0)], ids=str
+    ("age_seconds", "acknowledged_seconds"), [(3, 1), (1, 3.9), (0, 2.9), (14, 0)], ids=str
 )
 def test_a_report_that_may_be_from_before_a_resize_is_no_difference(
     age_seconds: float, acknowledged_seconds: float
 ) -> None:
     found = plan(found=reported(900), age_seconds=age_seconds, acknowledged_seconds=acknowledged_seconds)
     assert (found.state, found.change) == (State.AWAITING_REPORT, None)
+
+
+def test_one_that_has_shown_the_resize_already_is_believed_at_once() -> None:
+    assert plan(found=reported()).confirmed
+    assert plan(found=reported(900), acknowledged_seconds=0.5, confirmed=True).nudge
 
 
 def test_a_container_without_a_report_is_awaited() -> None:
