@@ -103,7 +103,7 @@ class PodPlan:
     nudge: bool = False
     """The change only has the kubelet write the cgroup files anew; the next one asks for what is decided."""
     confirmed: bool = False
-    """The node's agent says of every running container that its cgroup holds what the kubelet was asked for."""
+    """The node's agent says that each running container's cgroup holds what the kubelet was asked for."""
     message: str = ""
 
 
