@@ -1,4 +1,4 @@
-"""What the node agent costs on a real node, everything included, for ever more containers of ever the same sort.
+"""What the node agent costs on a real node, everything included, for ever more containers of the same sort.
 
 Its own cgroup says so: sampling, its watch of the pods, its report, and answering Prometheus. Containers are
 idle, as most agents are most of the time, and then some of them burst.
@@ -19,13 +19,13 @@ from e2e.harness.wait import NotYet, wait_until
 
 CONTAINERS: Final = (50, 150, 250)
 CONTAINERS_PER_POD: Final = 5
-"""A node holds 110 pods as Kubernetes comes, 250 as we set it up: several containers in each are what fits."""
+"""A node holds 110 pods as Kubernetes comes: as many containers fit if each pod has several."""
 PODS_PER_TENANT: Final = 5
 SCRAPE_SECONDS: Final = 15
 """As a Prometheus would ask."""
 BURSTS_AT_ONCE: Final = 5
 BURST_PERCENT: Final = 15
-QUOTA: Final = {"cpu": "200m", "memory": "64Mi", "requests": {"cpu": "1m", "memory": "4Mi"}}
+REQUESTS: Final = {"cpu": "1m", "memory": "4Mi"}
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _tenants(cluster: Cluster, node: str, most: int) -> Iterator[Callable[[int],
     count = -(-most // (PODS_PER_TENANT * CONTAINERS_PER_POD))
     with cluster.temporary_namespaces("bench", *(f"t{number:02d}" for number in range(count))) as names:
         for name in names:
-            cluster.apply(tenants.quota(name, **QUOTA))
+            cluster.apply(tenants.quota(name, cpu="200m", memory="64Mi", requests=REQUESTS))
 
         def grow(containers: int) -> list[Container]:
             pods = containers // CONTAINERS_PER_POD
@@ -140,7 +140,7 @@ def _deployment(namespace: str, node: str, replicas: int) -> Manifest:
             "name": f"{container['name']}{number}" if number else container["name"],
             "args": ["serve", "--port", str(tenants.PORT + number)],
             "ports": [{"containerPort": tenants.PORT + number}],
-            "resources": {"requests": {"cpu": "1m", "memory": "4Mi"}},
+            "resources": {"requests": REQUESTS},
         }
         for number in range(CONTAINERS_PER_POD)
     ]
@@ -154,9 +154,7 @@ def _followed(agent: NodeAgent, count: int) -> bool:
     return True
 
 
-def _over(
-    agent: NodeAgent, count: int, workload: str, seconds: float, bursting: Sequence[Agent]
-) -> Cost:
+def _over(agent: NodeAgent, count: int, workload: str, seconds: float, bursting: Sequence[Agent]) -> Cost:
     """The agent's cost over some time in which a few of ``bursting`` burst, others each time, and the agent
     is asked for its metrics now and then."""
     cgroups = NodeCgroups(agent.node)

@@ -21,8 +21,8 @@ def table(costs: Sequence[Cost]) -> str:
     lines = [
         "| agent | containers | they are | millicores | per container | memory | report | reports a minute |",
         "|---|---:|---|---:|---:|---:|---:|---:|",
-        f"| koordlet, published | {KOORDLET_CONTAINERS} | – | {KOORDLET_MILLICORES:.0f}"
-        f" | {KOORDLET_MILLICORES / KOORDLET_CONTAINERS:.2f} | {KOORDLET_MEMORY_BYTES // MIB} MiB | – | – |",
+        f"| koordlet, published | {KOORDLET_CONTAINERS} | | {KOORDLET_MILLICORES:.0f}"
+        f" | {KOORDLET_MILLICORES / KOORDLET_CONTAINERS:.2f} | {KOORDLET_MEMORY_BYTES // MIB} MiB | | |",
     ]
     lines += [
         f"| tenantquota-node | {cost.containers} | {cost.workload} | {cost.millicores:.1f}"
@@ -42,12 +42,13 @@ def markdown(machine: Mapping[str, Any], costs: Sequence[Cost]) -> str:
         [
             "# What the node agent costs at one sample a second",
             "",
-            "Everything included (sampling, watching pods, reports, a scrape every 15 s), from its own cgroup.",
+            "Everything included (sampling, watching pods, reports, a scrape every 15 s), from its own"
+            " cgroup.",
             "",
             table(costs),
             "",
-            f"At {most.containers} idle containers: {per_container:.3f} millicores each, {times:.0f} times less"
-            f" than koordlet (goal {GOAL_MILLICORES_PER_CONTAINER}:"
+            f"At {most.containers} idle containers: {per_container:.3f} millicores each, {times:.0f} times"
+            f" less than koordlet (goal {GOAL_MILLICORES_PER_CONTAINER}:"
             f" {_met(per_container <= GOAL_MILLICORES_PER_CONTAINER)}); {memory / MIB:.1f} MiB (goal"
             f" {GOAL_MEMORY_BYTES // MIB}: {_met(memory <= GOAL_MEMORY_BYTES)}).",
             "",
