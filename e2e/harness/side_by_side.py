@@ -35,16 +35,16 @@ class SideBySide:
 
     def outside(self) -> list[str]:
         """The counters of the agent's that are not between the files', in words."""
-        return [
-            f"{container}: {name} is {said}, the cgroup had {low} before and {high} after"
-            for container in self.before
-            for name, of in COUNTERS.items()
-            if not (
-                (low := of(self.before[container])) - ROUNDING
-                <= (said := self.scrape.container(name, container))
-                <= (high := of(self.after[container])) + ROUNDING
-            )
-        ]
+        found = []
+        for container, before in self.before.items():
+            for name, of in COUNTERS.items():
+                low, high = of(before), of(self.after[container])
+                said = self.scrape.container(name, container)
+                if not low - ROUNDING <= said <= high + ROUNDING:
+                    found.append(
+                        f"{container}: {name} is {said}, the cgroup had {low} before and {high} after"
+                    )
+        return found
 
 
 def side_by_side(agent: NodeAgent, containers: Collection[Container]) -> SideBySide:
