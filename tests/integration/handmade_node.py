@@ -57,6 +57,8 @@ class HandmadeNode:
                 "spec": {"taints": taints},
             }
         )
+        room = {"cpu": "16", "memory": "16Gi", "pods": "110"}  # a resize has to fit
+        self.cluster.patch(NODE, self.name, None, {"status": {"allocatable": room}}, subresource="status")
         self._kubelet = threading.Thread(target=self._run, name=f"kubelet of {self.name}")
         self._kubelet.start()
         return self
