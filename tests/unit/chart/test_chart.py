@@ -357,6 +357,7 @@ class TestRoles:
         allowed = {
             ("tenantquota.io", "tenantquotas"): read,
             ("tenantquota.io", "tenantquotas/status"): {"patch", "update"},
+            ("tenantquota.io", "nodereports"): read,
             ("", "pods"): read | {"patch"},
             ("", "pods/resize"): {"patch"},
             ("", "resourcequotas"): read | {"create", "patch", "delete"},
