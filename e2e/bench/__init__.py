@@ -8,6 +8,6 @@
 Both are timed from the first request to the moment when the cgroup file of the last pod holds the new limit.
 What the operator takes longer is all that its deciding, watching and recording cost.
 
-*node*: what the node agent costs for 50, 150 and 250 containers on its node, idle and busy, against koordlet's
-published figures; and how large its reports are, and how many it writes.
+*node*: what the node agent costs for 50, 150 and 250 containers on its node, idle and busy, against
+koordlet's published figures; and how large its reports are, and how many it writes.
 """
