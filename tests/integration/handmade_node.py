@@ -1,7 +1,8 @@
 """A node without a machine: a test is its kubelet, its cgroup files and its agent.
 
 What the controller makes of reports can so be shown moment by moment, while the real nodes' agents write
-theirs. Pods are bound to it by name; what they declare is "in force" as soon as its kubelet has seen it.
+theirs. Pods are bound to it by name; what they declare is "in force" as soon as its kubelet has seen it. It
+says of no operating system that it has it, so no DaemonSet runs there.
 """
 
 import threading
