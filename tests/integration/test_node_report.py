@@ -230,9 +230,9 @@ class TestRealNode:
         ("v1", "v2", "says"),
         [
             pytest.param(
-                ("cpu.cfs_quota_us", "90000"),
-                ("cpu.max", "90000 100000"),
-                "cpu limit is 900m, not 300m",
+                ("cpu.cfs_quota_us", "20000"),
+                ("cpu.max", "20000 100000"),
+                "cpu limit is 200m, not 300m",
                 id="cpu",
             ),
             pytest.param(
