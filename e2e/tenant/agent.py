@@ -145,7 +145,8 @@ class Holder:
         while self.size_bytes < size_bytes:
             step = min(STEP_BYTES, size_bytes - self.size_bytes)
             block = mmap.mmap(-1, step)
-            block.write(b"\1" * step)
+            for page in range(0, step, mmap.PAGESIZE):  # page by page: a copy to write from would stay
+                block[page] = 1
             self._blocks.append(block)
             self.size_bytes += step
 

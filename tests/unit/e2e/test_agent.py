@@ -125,9 +125,9 @@ def test_writes_to_the_disk_and_leaves_nothing(agent: Running, scratch: Path) ->
 def test_holds_touched_memory_and_gives_it_back(agent: Running) -> None:
     idle = agent.memory_bytes()
     agent.ask("POST", f"/hold?bytes={50 * MIB}")
-    assert 50 * MIB <= agent.memory_bytes() - idle < 60 * MIB
+    assert 0 <= agent.memory_bytes() - idle - 50 * MIB < MIB
     agent.ask("POST", "/hold?bytes=0")
-    assert agent.memory_bytes() - idle < 10 * MIB
+    assert agent.memory_bytes() - idle < MIB
 
 
 @pytest.mark.parametrize(
