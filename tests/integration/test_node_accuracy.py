@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from e2e.harness.agents import Agent
-from e2e.harness.cgroups import NodeCgroups
+from e2e.harness.cgroups import NodeCgroups, cpu_use
 from e2e.harness.cluster import Cluster, Container
 from e2e.harness.figures import machine, write_report
 from e2e.harness.node_agent import NodeAgent, Scrape
@@ -16,6 +16,13 @@ from tests.integration.tenant import MI, Tenant
 
 COUNTED_WITHIN_SECONDS = 15
 """Files and processes are counted every ten seconds."""
+CPU_USED = "cpu_usage_seconds_total"
+CPU_PERCENT = 30
+CPU_SECONDS = 30
+CPU_WINDOWS_AT_MOST = 3
+"""Tried until it gets all that it asks for: where others keep the machine busy it may get less."""
+WORKLOAD = {"requests": {"cpu": "400m", "memory": "32Mi"}}
+"""Its weight against what else is busy on the machine."""
 
 
 class Workload:
@@ -61,31 +68,30 @@ def workload(
     new_namespace: Callable[[str], str],
 ) -> Workload:
     tenant = Tenant(cluster, new_namespace("accuracy"))
-    tenant.quota("1", "512Mi")
-    tenant.start("agent", scratch=True)
+    tenant.quota("1", "512Mi", requests=WORKLOAD["requests"])
+    tenant.start("agent", scratch=True, resources=WORKLOAD)
     workload = Workload(tenant, node_agents)
     wait_until(lambda: workload.said("open_files") > 0, what="it to be followed", deadline_seconds=30)
     return workload
 
 
 def test_a_third_of_a_core(workload: Workload, figures: dict[str, Any]) -> None:
-    """30 % of a core for 30 s, within 2 percentage points."""
+    """30 % of a core for 30 s, within 2 percentage points; where a busy machine gave it less, that is told."""
     cgroups, container = NodeCgroups(workload.container.node), workload.container
-    workload.agent.burn(1, percent=30)
-    start, truth = workload.watcher.next_tick(), cgroups.read([container])[container]
-    time.sleep(30)  # the window that is measured
-    end, truth_end = workload.watcher.next_tick(), cgroups.read([container])[container]
-    workload.agent.burn(0)
-    used = workload.said("cpu_usage_seconds_total", end) - workload.said("cpu_usage_seconds_total", start)
-    percent = used / (end.tick_seconds - start.tick_seconds) * 100
-    figures["cpu"] = {
-        "asked_percent": 30,
-        "said_percent": percent,
-        "cgroup_percent": (truth_end.cpu_used_seconds - truth.cpu_used_seconds)
-        / (truth_end.at_seconds - truth.at_seconds)
-        * 100,
-    }
-    assert percent == pytest.approx(30, abs=2)
+    figures["cpu"] = windows = []
+    for _ in range(CPU_WINDOWS_AT_MOST):
+        workload.agent.burn(1, percent=CPU_PERCENT)
+        start, truth = workload.watcher.next_tick(), cgroups.read([container])[container]
+        time.sleep(CPU_SECONDS)  # the window that is measured
+        end, use = workload.watcher.next_tick(), cpu_use(truth, cgroups.read([container])[container])
+        workload.agent.burn(0)
+        used = workload.said(CPU_USED, end) - workload.said(CPU_USED, start)
+        said = used / (end.tick_seconds - start.tick_seconds) * 100
+        windows.append({"asked": CPU_PERCENT, "said": said, "cgroup": use.millicores / 10})
+        assert said == pytest.approx(use.millicores / 10, abs=2)
+        if use.millicores / 10 == pytest.approx(CPU_PERCENT, abs=1):
+            break
+    assert windows[-1]["said"] == pytest.approx(CPU_PERCENT, abs=2)
 
 
 def test_held_memory(workload: Workload, figures: dict[str, Any]) -> None:
