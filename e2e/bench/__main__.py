@@ -4,9 +4,10 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
-from e2e.bench import race, report
+from e2e.bench import node_agent, node_agent_report, race, report
 from e2e.bench.arms import START_CPU_MILLICORES, BareLoopArm, OperatorArm
 from e2e.harness import tenants
 from e2e.harness.cgroups import CgroupError
@@ -14,6 +15,7 @@ from e2e.harness.cluster import NODE, Cluster, NoClusterError, is_ready
 from e2e.harness.controller import find_controller
 from e2e.harness.figures import machine
 from e2e.harness.limit_watch import LimitsMissingError
+from e2e.harness.node_agent import find_node_agents
 from e2e.harness.wait import DeadlineExceededError
 
 AGENTS = "agents"
@@ -28,40 +30,86 @@ RESOURCES = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m e2e.bench", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{' or '.join(PARTS)} (default: all)")
     parser.add_argument("--pods", type=int, default=50, help="running pods, all on one node (default: 50)")
     parser.add_argument("--changes", type=int, default=12, help="changes by each arm (default: 12)")
     parser.add_argument("--idle-seconds", type=float, default=30, help="to measure the idle controller over")
     parser.add_argument(
-        "--quick", action="store_true", help="10 pods, 3 changes, no restart: does it work at all"
+        "--containers",
+        type=int,
+        nargs="+",
+        default=list(node_agent.CONTAINERS),
+        help=f"that the node agent follows (default: {' '.join(map(str, node_agent.CONTAINERS))})",
+    )
+    parser.add_argument(
+        "--agent-seconds", type=float, default=60, help="to measure the node agent over, idle and busy each"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="few pods, changes and seconds, no restart: does it work at all"
     )
     parser.add_argument("--no-restart", action="store_true", help="leave the controller running")
     options = parser.parse_args(arguments)
     if options.quick:
         options.pods, options.changes, options.idle_seconds, options.no_restart = 10, 3, 5.0, True
+        options.containers, options.agent_seconds = [10], 15.0
     if options.pods < 1 or options.changes < 1:
         parser.error("--pods and --changes must be at least 1")
+    if unknown := set(options.parts) - PARTS.keys():
+        parser.error(f"{', '.join(sorted(unknown))}: the parts are {' and '.join(PARTS)}")
+    if min(options.containers) < node_agent.CONTAINERS_PER_POD:
+        parser.error(f"--containers must be at least {node_agent.CONTAINERS_PER_POD}, those of one pod")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        result = measure(Cluster(), options)
+        cluster = Cluster()
+        for part in options.parts or PARTS:
+            if code := PARTS[part](cluster, options):
+                return code
     except ENDS as error:
         print(f"error: {said(error)}", file=sys.stderr)
-        return 1
-    paths = report.write(result)
-    print(f"\n{report.markdown(result)}")
-    print(f"Written: {', '.join(map(str, paths))}")
-    if result.ended_early:
-        print(f"error: only a part of it was measured: {result.ended_early}", file=sys.stderr)
         return 1
     return 0
 
 
-def measure(cluster: Cluster, options: argparse.Namespace) -> report.Result:
+def limits(cluster: Cluster, options: argparse.Namespace) -> int:
+    """How fast limits are; the exit code."""
+    result = measure(cluster, options)
+    paths = report.write(result)
+    print(f"\n{report.markdown(result)}")
+    print(f"Written: {', '.join(map(str, paths))}\n")
+    if result.ended_early:
+        print(f"error: only a part of it was measured: {result.ended_early}", file=sys.stderr)
+    return 1 if result.ended_early else 0
+
+
+def node(cluster: Cluster, options: argparse.Namespace) -> int:
+    """What the node agent costs; the exit code."""
+    agent = find_node_agents(cluster)[schedulable_node(cluster)]
+    costs = node_agent.measure(
+        cluster, agent, containers=options.containers, seconds=options.agent_seconds, say=speaker()
+    )
+    where = machine(cluster.version)
+    paths = node_agent_report.write(where, costs)
+    print(f"\n{node_agent_report.markdown(where, costs)}")
+    print(f"Written: {', '.join(map(str, paths))}\n")
+    return 0
+
+
+PARTS: Final[Mapping[str, Callable[[Cluster, argparse.Namespace], int]]] = {"limits": limits, "node": node}
+
+
+def speaker() -> Callable[[str], None]:
+    """Prints with the time that has passed."""
     start = time.monotonic()
 
     def say(text: str) -> None:
         elapsed = int(time.monotonic() - start)
         print(f"[{elapsed // 60:2}:{elapsed % 60:02}] {text}", flush=True)
 
+    return say
+
+
+def measure(cluster: Cluster, options: argparse.Namespace) -> report.Result:
+    say = speaker()
     controller = find_controller(cluster)
     node = schedulable_node(cluster)
     changes: list[race.Change] = []

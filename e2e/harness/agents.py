@@ -36,20 +36,32 @@ class Agent:
         self.tenant = tenant
         self.pod = pod
 
-    def burn(self, cores: int) -> None:
-        """From now on it keeps so many cores busy, as far as its limit lets it."""
-        self._cluster.request("POST", f"{self._proxy}/burn", {"cores": str(cores)})
+    def burn(self, cores: int, *, percent: int = 100) -> None:
+        """From now on it keeps so many cores busy, each for part of the time, as far as its limit lets it."""
+        self._cluster.request("POST", f"{self._proxy}/burn", {"cores": str(cores), "percent": str(percent)})
 
     def hold(self, size_bytes: int) -> None:
         """From now on it holds so many bytes of touched memory."""
         self._cluster.request("POST", f"{self._proxy}/hold", {"bytes": str(size_bytes)})
+
+    def open_files(self, count: int) -> None:
+        """From now on it keeps so many files open beyond those that it needs."""
+        self._cluster.request("POST", f"{self._proxy}/files", {"count": str(count)})
+
+    def start_processes(self, count: int) -> None:
+        """From now on it has so many idle processes beside its own."""
+        self._cluster.request("POST", f"{self._proxy}/processes", {"count": str(count)})
+
+    def write(self, size_bytes: int) -> None:
+        """It writes so many bytes, and they are on the disk when this returns. Needs a scratch volume."""
+        self._cluster.request("POST", f"{self._proxy}/write", {"bytes": str(size_bytes)})
 
     def work(self, units: int) -> None:
         """One request, answered when the work is done."""
         self._cluster.request("GET", f"{self._proxy}/work", {"units": str(units)})
 
     def state(self) -> dict[str, Any]:
-        """The cores that it burns and the bytes that it holds."""
+        """What it burns, holds and so on."""
         answer = self._cluster.request("GET", f"{self._proxy}/")
         return dict(answer)
 

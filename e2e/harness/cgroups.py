@@ -28,14 +28,18 @@ FILES: Final = (
     "memory.limit_in_bytes",
     "memory.current",
     "memory.usage_in_bytes",
+    "memory.stat",
     "memory.events",
     "memory.oom_control",
+    "io.stat",
+    "blkio.throttle.io_service_bytes_recursive",
+    "pids.current",
 )
 
 FIND_SCRIPT: Final = """
 cd /sys/fs/cgroup
-if [ -e cgroup.controllers ]; then roots=.; else roots='cpu/ cpuacct/ memory/'; fi
-find $roots -type d -regextype posix-extended -regex '.*[0-9a-f]{64}(\\.scope)?'
+if [ -e cgroup.controllers ]; then roots=.; else roots='cpu/ cpuacct/ memory/ blkio/ pids/'; fi
+find $roots -ignore_readdir_race -type d -regextype posix-extended -regex '.*[0-9a-f]{64}(\\.scope)?'
 """
 READ_SCRIPT: Final = """
 cd /sys/fs/cgroup
@@ -43,6 +47,19 @@ echo "$EPOCHREALTIME"
 xargs grep -sH ''
 true
 """
+COUNT_SCRIPT: Final = """
+cd /sys/fs/cgroup
+shopt -s nullglob
+while read -r number path; do
+  processes=0 files=0
+  while read -r pid; do
+    open=(/proc/"$pid"/fd/*)
+    processes=$((processes + 1)) files=$((files + ${#open[@]}))
+  done < "$path/cgroup.procs"
+  echo "$number $processes $files"
+done
+"""
+WRITE_SCRIPT: Final = 'cd /sys/fs/cgroup; echo "$2" > "$1"'
 
 
 class CgroupError(Exception):
@@ -60,7 +77,11 @@ class Reading:
         periods: how many periods of 100 ms it wanted CPU in.
         throttled_periods: in how many of them it ran into its limit.
         memory_used_bytes: page cache included.
+        working_set_bytes: without the page cache that is given back first.
         oom_kills: how many of its processes were killed for want of memory.
+        io_read_bytes: from block devices, since the container started; so for written. cgroup v1 counts only
+            what was written past the page cache.
+        threads: of all its processes.
     """
 
     at_seconds: float
@@ -70,7 +91,23 @@ class Reading:
     periods: int
     throttled_periods: int
     memory_used_bytes: int
+    working_set_bytes: int
     oom_kills: int
+    io_read_bytes: int
+    io_written_bytes: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class Count:
+    """What a container's processes have, at one moment.
+
+    Attributes:
+        open_files: descriptors of all of them.
+    """
+
+    processes: int
+    open_files: int
 
 
 @dataclass(frozen=True)
@@ -118,6 +155,32 @@ class NodeCgroups:
             }
         except KeyError as error:
             raise CgroupError(f"{self.node}: no file {error} in the cgroup of a container") from error
+
+    def count(self, containers: Iterable[Container]) -> dict[Container, Count]:
+        """The containers' processes and open files, from /proc.
+
+        Raises:
+            CgroupError: as `read`.
+        """
+        wanted = sorted(set(containers))
+        lines = [f"{number} {min(self.directories(item, wanted))}\n" for number, item in enumerate(wanted)]
+        output = node_bash(self.node, COUNT_SCRIPT, stdin="".join(lines))
+        counts = (map(int, line.split()) for line in output.splitlines())
+        return {wanted[number]: Count(processes, open_files) for number, processes, open_files in counts}
+
+    def write(self, container: Container, file: str, value: str) -> None:
+        """Changes one of the container's files, as only root on the node can.
+
+        Args:
+            file: its name on this node's cgroup version.
+
+        Raises:
+            CgroupError: when the container has no such file, or the kernel refuses the value.
+        """
+        hierarchy = file.partition(".")[0]
+        directories = self.directories(container)
+        of_v1 = [path for path in directories if path.startswith(f"{hierarchy}/")]
+        node_bash(self.node, WRITE_SCRIPT, f"{(of_v1 or sorted(directories))[0]}/{file}", value)
 
     def directories(self, container: Container, beside: Iterable[Container] = ()) -> frozenset[str]:
         """The container's directories below /sys/fs/cgroup; ``beside`` are looked up in the same go."""
@@ -180,6 +243,8 @@ def parse_reading(at_seconds: float, files: Mapping[str, str]) -> Reading:
     stat = _pairs(files["cpu.stat"])
     if "cpu.max" in files or "memory.max" in files:
         quota, period = files["cpu.max"].split()
+        memory_used = int(files["memory.current"])
+        io = _io_pairs(files.get("io.stat", ""))
         events = _pairs(files["memory.events"])
         return Reading(
             at_seconds=at_seconds,
@@ -188,9 +253,17 @@ def parse_reading(at_seconds: float, files: Mapping[str, str]) -> Reading:
             cpu_used_seconds=stat["usage_usec"] / 1e6,
             periods=stat["nr_periods"],
             throttled_periods=stat["nr_throttled"],
-            memory_used_bytes=int(files["memory.current"]),
+            memory_used_bytes=memory_used,
+            working_set_bytes=memory_used - _pairs(files["memory.stat"])["inactive_file"],
             oom_kills=events["oom_kill"],
+            io_read_bytes=sum(device["rbytes"] for device in io),
+            io_written_bytes=sum(device["wbytes"] for device in io),
+            threads=int(files["pids.current"]),
         )
+    memory_used = int(files["memory.usage_in_bytes"])
+    operations = [
+        line.split()[-2:] for line in files["blkio.throttle.io_service_bytes_recursive"].splitlines()
+    ]
     quota_us, limit = int(files["cpu.cfs_quota_us"]), int(files["memory.limit_in_bytes"])
     return Reading(
         at_seconds=at_seconds,
@@ -199,13 +272,26 @@ def parse_reading(at_seconds: float, files: Mapping[str, str]) -> Reading:
         cpu_used_seconds=int(files["cpuacct.usage"]) / 1e9,
         periods=stat["nr_periods"],
         throttled_periods=stat["nr_throttled"],
-        memory_used_bytes=int(files["memory.usage_in_bytes"]),
+        memory_used_bytes=memory_used,
+        working_set_bytes=memory_used - _pairs(files["memory.stat"])["total_inactive_file"],
         oom_kills=_pairs(files["memory.oom_control"])["oom_kill"],
+        io_read_bytes=sum(int(size) for operation, size in operations if operation == "Read"),
+        io_written_bytes=sum(int(size) for operation, size in operations if operation == "Write"),
+        threads=int(files["pids.current"]),
     )
 
 
 def _pairs(content: str) -> dict[str, int]:
     return {key: int(value) for key, value in (line.split() for line in content.splitlines())}
+
+
+def _io_pairs(content: str) -> list[dict[str, int]]:
+    """``io.stat``: a line for each device, ``MAJOR:MINOR rbytes=N wbytes=N ...``."""
+    return [
+        {key: int(value) for key, _, value in (pair.partition("=") for pair in line.split()[1:])}
+        for line in content.splitlines()
+        if "=" in line
+    ]
 
 
 def _container_id(path: str) -> str:

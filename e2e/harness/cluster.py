@@ -33,6 +33,8 @@ NAMESPACE: Final = Kind("v1", "Namespace")
 EVENT: Final = Kind("v1", "Event")
 RESOURCE_QUOTA: Final = Kind("v1", "ResourceQuota")
 DEPLOYMENT: Final = Kind("apps/v1", "Deployment")
+DAEMON_SET: Final = Kind("apps/v1", "DaemonSet")
+NODE_REPORT: Final = Kind("tenantquota.io/v1alpha1", "NodeReport")
 TENANT_QUOTA: Final = Kind("tenantquota.io/v1alpha1", "TenantQuota")
 
 
@@ -94,8 +96,14 @@ class Cluster:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=timeout_seconds)
         return done.stdout
 
-    def apply(self, *manifests: Manifest, manager: str = "e2e") -> None:
-        """Server-side apply, one manifest after the other."""
+    def apply(
+        self, *manifests: Manifest, manager: str = "e2e", headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Server-side apply, one manifest after the other.
+
+        Args:
+            headers: further ones, such as whom to impersonate.
+        """
         for manifest in manifests:
             resource = self._resource(Kind(manifest["apiVersion"], manifest["kind"]))
             resource.server_side_apply(
@@ -103,6 +111,7 @@ class Cluster:
                 namespace=manifest["metadata"].get("namespace"),
                 field_manager=manager,
                 force_conflicts=True,
+                header_params=dict(headers or {}),
                 _request_timeout=REQUEST_TIMEOUT_SECONDS,
             )
 
@@ -121,10 +130,13 @@ class Cluster:
         )
         return [dict(item) for item in _manifest(found)["items"]]
 
-    def patch(self, kind: Kind, name: str, namespace: str | None, patch: Manifest) -> Manifest:
-        """A merge patch."""
+    def patch(
+        self, kind: Kind, name: str, namespace: str | None, patch: Manifest, *, subresource: str = ""
+    ) -> Manifest:
+        """A merge patch of an object or of one of its subresources, such as ``status``."""
+        resource = self._resource(kind)
         return _manifest(
-            self._resource(kind).patch(
+            (resource.subresources[subresource] if subresource else resource).patch(
                 patch,
                 name,
                 namespace,

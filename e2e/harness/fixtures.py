@@ -4,8 +4,9 @@ import pytest
 
 from e2e.harness.cluster import Cluster, Container
 from e2e.harness.controller import find_controller
+from e2e.harness.node_agent import NodeAgent, find_node_agents
 
-__all__ = ["cluster", "controller"]
+__all__ = ["cluster", "controller", "node_agents"]
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +19,9 @@ def cluster() -> Cluster:
 def controller(cluster: Cluster) -> Container:
     """The controller's container, once its Deployment is available."""
     return find_controller(cluster)
+
+
+@pytest.fixture(scope="session")
+def node_agents(cluster: Cluster) -> dict[str, NodeAgent]:
+    """The operator's agents by the name of their node, once all are ready."""
+    return find_node_agents(cluster)

@@ -53,11 +53,15 @@ def agent(
     resources: Resources | None = None,
     arguments: Sequence[str] = ("serve",),
     labels: Mapping[str, str] | None = None,
+    scratch: bool = False,
 ) -> Manifest:
-    """A pod that runs the agent; without ``resources`` it declares a small request and no limit."""
-    return _object(
-        POD, name, tenant, labels={"app": name, **(labels or {})}, spec=_pod_spec(resources, arguments)
-    )
+    """A pod that runs the agent; without ``resources`` it declares a small request and no limit. With
+    ``scratch`` it has a directory on the node's disk that it can write to."""
+    spec = _pod_spec(resources, arguments)
+    if scratch:
+        spec["volumes"] = [{"name": "scratch", "emptyDir": {}}]
+        spec["containers"][0]["volumeMounts"] = [{"name": "scratch", "mountPath": "/scratch"}]
+    return _object(POD, name, tenant, labels={"app": name, **(labels or {})}, spec=spec)
 
 
 def agents(

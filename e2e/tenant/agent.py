@@ -1,14 +1,17 @@
-"""A tenant's agent: answers requests with fixed work and, when told to, burns CPU and holds memory.
+"""A tenant's agent: answers requests with fixed work and, when told to, uses so much of a resource.
 
-    agent.py serve [--port PORT] [--burn CORES] [--hold BYTES]
+    agent.py serve [--port PORT] [--burn CORES] [--hold BYTES] [--scratch DIRECTORY]
     agent.py load URL --rate PER_SECOND --seconds SECONDS
 
 `serve` is what runs in a tenant's pod:
 
-    GET  /work?units=N     does N units of work, then answers
-    POST /burn?cores=N     keeps N cores busy from now on; 0 stops that
-    POST /hold?bytes=N     holds N bytes of touched memory from now on; 0 gives them back
-    GET  /                 what it burns and holds, as JSON
+    GET  /work?units=N               does N units of work, then answers
+    POST /burn?cores=N[&percent=P]   keeps N cores busy, each for P % of the time, from now on; 0 stops that
+    POST /hold?bytes=N               holds N bytes of touched memory from now on; 0 gives them back
+    POST /files?count=N              keeps N files open from now on
+    POST /processes?count=N          has N idle child processes from now on
+    POST /write?bytes=N              writes N bytes to the disk, then answers
+    GET  /                           what it burns, holds and so on, as JSON
 
 `load` sends requests at a fixed rate whether or not those before were answered (open loop), so that a slow
 server can't slow the clock that measures it. It prints one JSON object: how many requests were sent, failed,
@@ -40,6 +43,12 @@ DEFAULT_WORK_UNITS = 50_000
 STEP_BYTES = 4 << 20
 """Memory grows in steps, so that one who watches sees it grow."""
 REQUEST_TIMEOUT_SECONDS = 30.0
+BURST_UNITS = 50_000
+"""What a burner does before it may rest: short against the second in which it is measured."""
+MAX_OPEN_FILES = 4096
+BLOCK_BYTES = 4096
+WRITE_BYTES = 1 << 20
+DEFAULT_SCRATCH = "/scratch"
 
 
 def work(units: int) -> int:
@@ -50,40 +59,73 @@ def work(units: int) -> int:
     return value
 
 
-class Burner:
-    """Child processes that do nothing but use CPU; processes, since threads share one interpreter."""
+class Children:
+    """Child processes that all do the same, again and again, until they are ended."""
 
-    def __init__(self) -> None:
-        self._children: list[int] = []
+    def __init__(self, turn: Callable[[], object]) -> None:
+        self._turn = turn
+        self._pids: list[int] = []
 
-    @property
-    def cores(self) -> int:
-        return len(self._children)
+    def __len__(self) -> int:
+        return len(self._pids)
 
-    def set_cores(self, cores: int) -> None:
-        """Burns `cores` cores from now on."""
-        while len(self._children) < cores:
-            self._children.append(self._fork())
-        surplus = self._children[cores:]
-        del self._children[cores:]
+    def set_count(self, count: int) -> None:
+        """As many as `count` from now on."""
+        while len(self._pids) < count:
+            self._pids.append(self._fork())
+        surplus = self._pids[count:]
+        del self._pids[count:]
         for child in surplus:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
 
     def kill(self) -> None:
-        """Ends the children without waiting for them."""
-        for child in self._children:
+        """Ends them without waiting for them."""
+        for child in self._pids:
             os.kill(child, signal.SIGKILL)
 
-    @staticmethod
-    def _fork() -> int:
+    def _fork(self) -> int:
         parent = os.getpid()
         child = os.fork()
         if child != 0:
             return child
+        os.closerange(3, MAX_OPEN_FILES)  # the parent's own
         while os.getppid() == parent:
-            work(100_000)
+            self._turn()
         os._exit(0)
+
+
+class Burner:
+    """Children that use CPU; processes, since threads share one interpreter."""
+
+    def __init__(self) -> None:
+        self._children = Children(self._turn)
+        self._start: float | None = None
+        self.percent = 100
+
+    @property
+    def cores(self) -> int:
+        return len(self._children)
+
+    def set_cores(self, cores: int, percent: int = 100) -> None:
+        """Burns `cores` cores from now on, each for `percent` % of the time."""
+        if percent != self.percent:
+            self._children.set_count(0)
+            self.percent = percent
+        self._children.set_count(cores)
+
+    def kill(self) -> None:
+        """Ends the children without waiting for them."""
+        self._children.kill()
+
+    def _turn(self) -> None:
+        """In a child: some work, and rest for as long as it is ahead of its share."""
+        if self._start is None:
+            self._start = time.monotonic() - time.process_time()
+        work(BURST_UNITS)
+        rest = time.process_time() * 100 / self.percent - (time.monotonic() - self._start)
+        if rest > 0:
+            time.sleep(rest)
 
 
 class Holder:
@@ -104,9 +146,57 @@ class Holder:
         while self.size_bytes < size_bytes:
             step = min(STEP_BYTES, size_bytes - self.size_bytes)
             block = mmap.mmap(-1, step)
-            block.write(b"\1" * step)
+            for page in range(0, step, mmap.PAGESIZE):  # page by page: a copy to write from would stay
+                block[page] = 1
             self._blocks.append(block)
             self.size_bytes += step
+
+
+class Files:
+    """Open files."""
+
+    def __init__(self) -> None:
+        self._descriptors: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._descriptors)
+
+    def set_count(self, count: int) -> None:
+        """As many as `count` from now on.
+
+        Raises:
+            ValueError: when they are more than a process should have.
+        """
+        if count > MAX_OPEN_FILES // 2:
+            raise ValueError(f"give count=N of at most {MAX_OPEN_FILES // 2}")
+        while len(self._descriptors) < count:
+            self._descriptors.append(os.open(os.devnull, os.O_RDONLY))
+        while len(self._descriptors) > count:
+            os.close(self._descriptors.pop())
+
+
+def write_to_disk(directory: str, size_bytes: int) -> None:
+    """Writes past the page cache, so that the kernel counts every byte at once and to whom wrote it.
+
+    Raises:
+        ValueError: when the bytes are no whole blocks, or the directory can't be written to.
+    """
+    if size_bytes % BLOCK_BYTES:
+        raise ValueError(f"give bytes=N, a multiple of {BLOCK_BYTES}")
+    path = os.path.join(directory, f"agent-{threading.get_ident()}")  # noqa: PTH118 - pathlib costs memory
+    try:
+        file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_DIRECT, 0o600)
+    except OSError as error:
+        raise ValueError(f"{directory}: {error.strerror}; mount a volume there") from error
+    try:
+        os.unlink(path)  # noqa: PTH108 - nothing is left, whatever ends this
+        with mmap.mmap(-1, WRITE_BYTES) as block:  # its address is aligned, as O_DIRECT wants it
+            view = memoryview(block)
+            while size_bytes > 0:
+                size_bytes -= os.write(file, view[: min(size_bytes, WRITE_BYTES)])
+            view.release()
+    finally:
+        os.close(file)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -121,7 +211,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self._route({"/burn": self._burn, "/hold": self._hold})
+        self._route(
+            {
+                "/burn": self._burn,
+                "/hold": self._hold,
+                "/files": self._files,
+                "/processes": self._processes,
+                "/write": self._write,
+            }
+        )
 
     def _route(self, paths: Mapping[str, Callable[[str], object]]) -> None:
         url = urlsplit(self.path)
@@ -140,14 +238,29 @@ class Handler(BaseHTTPRequestHandler):
         work(number(query, "units", default=DEFAULT_WORK_UNITS))
 
     def _burn(self, query: str) -> None:
-        cores = number(query, "cores")
+        cores, percent = number(query, "cores"), number(query, "percent", default=100)
+        if not 1 <= percent <= 100:
+            raise ValueError("give percent=P from 1 to 100")
         with self.server.commanded:
-            self.server.burner.set_cores(cores)
+            self.server.burner.set_cores(cores, percent)
 
     def _hold(self, query: str) -> None:
         size_bytes = number(query, "bytes")
         with self.server.commanded:
             self.server.holder.set_bytes(size_bytes)
+
+    def _files(self, query: str) -> None:
+        count = number(query, "count")
+        with self.server.commanded:
+            self.server.files.set_count(count)
+
+    def _processes(self, query: str) -> None:
+        count = number(query, "count")
+        with self.server.commanded:
+            self.server.idlers.set_count(count)
+
+    def _write(self, query: str) -> None:
+        write_to_disk(self.server.scratch, number(query, "bytes"))
 
     def _answer(self, status: int, body: Mapping[str, object]) -> None:
         content = json.dumps(body).encode() + b"\n"
@@ -181,9 +294,12 @@ class Agent(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, scratch: str = DEFAULT_SCRATCH) -> None:
         super().__init__(("", port), Handler)
+        self.scratch = scratch
         self.burner = Burner()
+        self.idlers = Children(lambda: time.sleep(1))
+        self.files = Files()
         self.holder = Holder()
         self.commanded = threading.Lock()
 
@@ -193,14 +309,21 @@ class Agent(ThreadingHTTPServer):
         self.server_name, self.server_port = "", int(self.server_address[1])
 
     def state(self) -> dict[str, int]:
-        return {"cores": self.burner.cores, "bytes": self.holder.size_bytes}
+        return {
+            "cores": self.burner.cores,
+            "percent": self.burner.percent,
+            "bytes": self.holder.size_bytes,
+            "files": len(self.files),
+            "processes": len(self.idlers),
+        }
 
 
-def serve(port: int, *, cores: int, size_bytes: int) -> NoReturn:
-    agent = Agent(port)
+def serve(port: int, *, cores: int, size_bytes: int, scratch: str) -> NoReturn:
+    agent = Agent(port, scratch)
 
     def end(_signal: int, _frame: FrameType | None) -> NoReturn:
         agent.burner.kill()
+        agent.idlers.kill()
         os._exit(0)
 
     signal.signal(signal.SIGTERM, end)
@@ -279,13 +402,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--burn", type=int, default=0, metavar="CORES", help="keep CORES cores busy from the start"
     )
     server.add_argument("--hold", type=int, default=0, metavar="BYTES", help="hold BYTES from the start")
+    server.add_argument(
+        "--scratch", default=DEFAULT_SCRATCH, metavar="DIRECTORY", help="where it writes, if told to"
+    )
     loader = commands.add_parser("load", help="send requests at a fixed rate and print the latencies as JSON")
     loader.add_argument("url")
     loader.add_argument("--rate", type=float, required=True, metavar="PER_SECOND")
     loader.add_argument("--seconds", type=float, required=True)
     options = parser.parse_args(arguments)
     if options.command == "serve":
-        serve(options.port, cores=options.burn, size_bytes=options.hold)
+        serve(options.port, cores=options.burn, size_bytes=options.hold, scratch=options.scratch)
     load = Load(options.url, rate=options.rate, seconds=options.seconds)
     load.run()
     print(json.dumps(load.report()))

@@ -1,6 +1,10 @@
 """The controller's Prometheus metrics, on a registry of the caller's."""
 
+from collections.abc import Callable, Iterable, Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 
 class ControllerMetrics:
@@ -39,3 +43,20 @@ class ControllerMetrics:
         self.waiting = Gauge(
             "tenantquota_namespaces_waiting", "Namespaces waiting for a reconcile.", registry=registry
         )
+
+
+class ReportAges(Collector):
+    """How old each node's report is at the moment of the scrape; a node that is no more has no series."""
+
+    def __init__(self, ages: Callable[[], Iterable[tuple[str, float]]]) -> None:
+        self._ages = ages
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        family = GaugeMetricFamily(
+            "tenantquota_node_report_age_seconds",
+            "Since the last heartbeat of the node's agent came, by the controller's clock.",
+            labels=["node"],
+        )
+        for node, age_seconds in self._ages():
+            family.add_metric([node], age_seconds)
+        yield family

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from tenantquota.api.names import GROUP, MANAGER
 from tenantquota.controller.acting import Actor
 from tenantquota.controller.handlers import register
+from tenantquota.controller.heartbeats import Heartbeats
 from tenantquota.controller.http import serve
 from tenantquota.controller.loop import Loop
 from tenantquota.controller.memory import Memory
@@ -19,7 +20,7 @@ from tenantquota.controller.reconciler import Reconciler
 from tenantquota.controller.views import Views
 from tenantquota.controller.workqueue import WorkQueue
 from tenantquota.kube.client import connect
-from tenantquota.metrics import ControllerMetrics
+from tenantquota.metrics import ControllerMetrics, ReportAges
 from tenantquota.settings import ControllerSettings
 
 
@@ -39,6 +40,7 @@ class _Controller:
     def __init__(self, settings: ControllerSettings) -> None:
         self._settings = settings
         self._parts = AsyncExitStack()
+        self._heartbeats = Heartbeats()
         self._loop: Loop | None = None
         self._reconciling: asyncio.Task[None] | None = None
         self._end = asyncio.Event()
@@ -49,7 +51,7 @@ class _Controller:
         kopf.on.login(registry=registry)(login)
         kopf.on.startup(registry=registry)(self.start)
         kopf.on.cleanup(registry=registry)(self.stop)
-        register(registry, self.changed)
+        register(registry, self.changed, self._heartbeats)
         # Kopf would look its user up by uid, which no passwd file of the image knows.
         identity: Any = MANAGER
         await kopf.operator(
@@ -63,12 +65,14 @@ class _Controller:
         own, metrics_registry = self._settings, CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=metrics_registry)
+        metrics_registry.register(ReportAges(self._heartbeats.ages))
         client = await self._parts.enter_async_context(connect(own.concurrency + 2, os.environ))
         reconciler = Reconciler(
             client,
             Actor(client, asyncio.Semaphore(own.concurrency)),
-            Views(views["pods"], views["quotas"], views["resource_quotas"]),
+            Views(views["pods"], views["quotas"], views["resource_quotas"], views["reports"]),
             Memory(),
+            self._heartbeats,
             ControllerMetrics(metrics_registry),
             own.system_namespaces,
         )

@@ -7,9 +7,11 @@ from typing import Any, Final, Protocol
 import kopf
 
 from tenantquota.api.names import GROUP, MANAGED_BY_LABEL, MANAGER, VERSION
+from tenantquota.controller.heartbeats import Heartbeats
 from tenantquota.domain.budgets import OwnedResourceQuota
 from tenantquota.domain.model import InvalidQuota, Pod, Quota
-from tenantquota.kube.reading import Body, read_pod, read_quota, read_resource_quota
+from tenantquota.domain.reports import NodeReport
+from tenantquota.kube.reading import Body, read_node_report, read_pod, read_quota, read_resource_quota
 
 SETTLE_SECONDS: Final = 0.3
 """A resize shows as three or four changes of the pod; waiting a moment looks at all of them once. A changed
@@ -20,7 +22,7 @@ class Changed(Protocol):
     def __call__(self, namespace: str, delay_seconds: float = 0.0) -> None: ...
 
 
-def register(registry: kopf.OperatorRegistry, changed: Changed) -> None:
+def register(registry: kopf.OperatorRegistry, changed: Changed, heartbeats: Heartbeats) -> None:
     """Only indices and event handlers: timers, daemons and change handlers would write annotations and
     finalizers on the objects, and a finalizer of a stopped operator blocks their deletion."""
     in_a_moment = partial(changed, delay_seconds=SETTLE_SECONDS)
@@ -28,9 +30,11 @@ def register(registry: kopf.OperatorRegistry, changed: Changed) -> None:
     kopf.index(GROUP, VERSION, "tenantquotas", id="quotas", registry=registry)(index_quota)
     kopf.index("v1", "pods", id="pods", registry=registry)(index_pod)
     kopf.index("v1", "resourcequotas", labels=owned, id="resource_quotas", registry=registry)(index_owned)
+    kopf.index(GROUP, VERSION, "nodereports", id="reports", registry=registry)(index_report)
     kopf.on.event(GROUP, VERSION, "tenantquotas", registry=registry)(_tell(changed))
     kopf.on.event("v1", "pods", registry=registry)(_tell(in_a_moment))
     kopf.on.event("v1", "resourcequotas", labels=owned, registry=registry)(_tell(changed))
+    kopf.on.event(GROUP, VERSION, "nodereports", registry=registry)(_tell_of_report(changed, heartbeats))
 
 
 def index_quota(body: Body, **_: Any) -> dict[str, Quota | InvalidQuota]:
@@ -48,8 +52,25 @@ def index_owned(body: Body, **_: Any) -> dict[str, OwnedResourceQuota]:
     return {body["metadata"]["namespace"]: read_resource_quota(body)}
 
 
+def index_report(body: Body, **_: Any) -> dict[str, NodeReport]:
+    report = read_node_report(body)
+    return {report.node: report}
+
+
 def _tell(changed: Changed) -> Callable[..., Coroutine[None, None, None]]:
     async def handler(body: Body, **_: Any) -> None:
         changed(body["metadata"]["namespace"])
+
+    return handler
+
+
+def _tell_of_report(changed: Changed, heartbeats: Heartbeats) -> Callable[..., Coroutine[None, None, None]]:
+    async def handler(type: str, body: Body, **_: Any) -> None:  # noqa: A002 - Kopf's name
+        ended = type == "DELETED"
+        told = (
+            heartbeats.ended(body["metadata"]["name"]) if ended else heartbeats.came(read_node_report(body))
+        )
+        for namespace in told:
+            changed(namespace)
 
     return handler

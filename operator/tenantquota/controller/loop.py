@@ -61,8 +61,9 @@ class Loop:
     async def _sweep(self) -> None:
         try:
             await self.reconciler.sweep()
-        except KubeError as error:
-            _log.warning("the sweep has to wait: %s", error)
+        except Exception as error:
+            trace = None if isinstance(error, KubeError) else error
+            _log.warning("the sweep has to wait: %s", error, exc_info=trace)
 
     async def _work(self) -> None:
         while True:

@@ -3,10 +3,13 @@ that change nothing."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from tenantquota.api.tenantquota import TenantQuotaStatus
 from tenantquota.domain.model import Pod, Quota
-from tenantquota.domain.resizes import Setback, setback_of
+from tenantquota.domain.reports import NodeAccount
+from tenantquota.domain.resizes import PodPlan, Setback, acknowledged, setback_of
+from tenantquota.domain.truth import Nudge, Witness
 
 
 @dataclass(slots=True)
@@ -17,6 +20,15 @@ class Memory:
     """Pod's uid → the generation that the last resize wrote; what the index shows before that is old."""
     written_status: dict[str, tuple[int, TenantQuotaStatus]] = field(default_factory=dict)
     """Quota's uid → the status last written, with its resourceVersion."""
+    acknowledged: dict[str, tuple[Pod, float]] = field(default_factory=dict)
+    """Pod's uid → the pod as it was when the kubelet was first seen at rest with it, and when (monotonic
+    seconds)."""
+    confirmed: dict[str, int] = field(default_factory=dict)
+    """Pod's uid → the generation of which a report said that the cgroups hold it."""
+    nudges: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """Pod's uid → the generation that the last nudge wrote, and when (monotonic seconds)."""
+    usage_shown: dict[str, float] = field(default_factory=dict)
+    """Quota's uid → when its status came to show the usage that it shows (monotonic seconds)."""
     gone: set[str] = field(default_factory=set)
     """Uids that the API server no longer knows though the index still shows them: a watch that breaks can
     lose a deletion."""
@@ -30,6 +42,27 @@ class Memory:
         setback, since = self.setbacks[pod.uid]
         return replace(setback, age_seconds=now - since)
 
+    def witness(self, pod: Pod, account: NodeAccount | None, now: float) -> Witness:
+        """What the kubelet's account of the pod is held against."""
+        generation, since = self.nudges.get(pod.uid, (0, now))
+        nudge = Nudge(generation, now - since) if generation else None
+        confirmed = self.confirmed.get(pod.uid) == pod.generation
+        return Witness(account, self._acknowledged_seconds(pod, now), nudge, confirmed)
+
+    def confirm(self, plans: Iterable[PodPlan]) -> None:
+        """Notes what the nodes' agents say of the pods as they are."""
+        self.confirmed |= {plan.pod.uid: plan.pod.generation for plan in plans if plan.confirmed}
+
+    def _acknowledged_seconds(self, pod: Pod, now: float) -> float:
+        if not acknowledged(pod):
+            self.acknowledged.pop(pod.uid, None)
+            return 0.0
+        seen, since = self.acknowledged.get(pod.uid, (pod, now))
+        if (seen.generation, seen.containers) != (pod.generation, pod.containers):
+            since = now
+        self.acknowledged[pod.uid] = pod, since
+        return now - since
+
     def stale(self, pod: Pod) -> bool:
         """The index doesn't show yet what was last written to the pod."""
         return pod.generation < self.written_generation.get(pod.uid, 0)
@@ -42,7 +75,16 @@ class Memory:
     def forget_all_but(self, uids: Iterable[str]) -> None:
         """Drops what is remembered of objects that are no more."""
         alive = set(uids)
-        for remembered in (self.setbacks, self.written_generation, self.written_status):
+        remembered: dict[str, Any]
+        for remembered in (
+            self.setbacks,
+            self.written_generation,
+            self.written_status,
+            self.acknowledged,
+            self.confirmed,
+            self.nudges,
+            self.usage_shown,
+        ):
             for uid in remembered.keys() - alive:
                 del remembered[uid]
         self.gone &= alive

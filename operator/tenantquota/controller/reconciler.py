@@ -10,6 +10,7 @@ from typing import Any
 from tenantquota.api.tenantquota import Decision, TenantQuotaStatus
 from tenantquota.controller.acting import Actor
 from tenantquota.controller.events import audit, condition_event, decision_event, event
+from tenantquota.controller.heartbeats import Heartbeats
 from tenantquota.controller.memory import Memory
 from tenantquota.controller.views import Views
 from tenantquota.domain.budgets import resource_quota_name
@@ -17,6 +18,7 @@ from tenantquota.domain.conditions import status_of, status_of_invalid, transiti
 from tenantquota.domain.decisions import Outcome, Result, farewell, news, summarise
 from tenantquota.domain.model import InvalidQuota, Quota
 from tenantquota.domain.plan import NamespacePlan, Observation, QuotaPlan, plan_namespace
+from tenantquota.domain.reports import NodeAccount
 from tenantquota.domain.resizes import refusal
 from tenantquota.kube.client import Client, GoneError, KubeError, RefusedError
 from tenantquota.kube.reading import read_quota
@@ -40,6 +42,7 @@ class Reconciler:
     actor: Actor
     views: Views
     memory: Memory
+    heartbeats: Heartbeats
     metrics: ControllerMetrics
     system_namespaces: frozenset[str]
     monotonic: Callable[[], float] = time.monotonic
@@ -71,8 +74,18 @@ class Reconciler:
             tuple(self.views.resource_quotas.get(namespace, ())),
             setbacks,
             stale=frozenset(pod.uid for pod in pods if self.memory.stale(pod)),
+            witnesses={pod.uid: self.memory.witness(pod, self._account(pod.node), now) for pod in pods},
+            usage_seconds={
+                quota.uid: now - self.memory.usage_shown[quota.uid]
+                for quota in quotas
+                if quota.uid in self.memory.usage_shown
+            },
             system=namespace in self.system_namespaces,
         )
+
+    def _account(self, node: str | None) -> NodeAccount | None:
+        report = next(iter(self.views.reports.get(node or "", ())), None)
+        return None if report is None else self.heartbeats.account(report)
 
     async def sweep(self) -> None:
         """Finds quotas whose deletion a broken watch has lost, and forgets what no longer exists."""
@@ -81,6 +94,7 @@ class Reconciler:
         self.memory.forget_all_but(self.views.uids())
 
     async def _hold(self, plan: QuotaPlan, budget_problem: str | None) -> None:
+        self.memory.confirm(plan.pods)
         results = await self.actor.hold(plan.acts, plan.quota)
         self._remember(results)
         now = self.now()
@@ -109,6 +123,8 @@ class Reconciler:
                 self.metrics.resizes.labels(result.plan.rule.value, result.outcome.value).inc()
             if result.generation:
                 self.memory.written_generation[uid] = result.generation
+                if result.plan.nudge:
+                    self.memory.nudges[uid] = result.generation, now
             if result.outcome is Outcome.GONE:
                 self.memory.gone.add(uid)
             if result.outcome is Outcome.REFUSED:
@@ -127,6 +143,8 @@ class Reconciler:
         except GoneError:
             self.memory.gone.add(quota.uid)
             return
+        if status.usage != quota.status.usage:
+            self.memory.usage_shown[quota.uid] = self.monotonic()
         if isinstance(written, Quota):
             self.memory.written_status[quota.uid] = (written.resource_version, written.status)
         now = self.now()

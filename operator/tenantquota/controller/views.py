@@ -1,10 +1,11 @@
-"""What the watches have seen, by namespace. Filled by Kopf's indices, never written here."""
+"""What the watches have seen, by namespace or node. Filled by Kopf's indices, never written here."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from tenantquota.domain.budgets import OwnedResourceQuota
 from tenantquota.domain.model import InvalidQuota, Pod, Quota
+from tenantquota.domain.reports import NodeReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +13,7 @@ class Views:
     pods: Mapping[str, Collection[Pod]]
     quotas: Mapping[str, Collection[Quota | InvalidQuota]]
     resource_quotas: Mapping[str, Collection[OwnedResourceQuota]]
+    reports: Mapping[str, Collection[NodeReport]]
 
     def concerned(self) -> Iterator[str]:
         """Namespaces in which there may be something to do: those with a quota or with pods that one held."""

@@ -50,7 +50,7 @@ def status_of(
         tenant=plan.quota.tenant,
         phase=Phase.NORMAL,
         pods=len(plan.pods) + len(plan.overlaps),
-        usage=before.usage,
+        usage=plan.usage,
         hold=before.hold,
         decisions=(*before.decisions, *decisions)[-DECISIONS_KEPT:],
         conditions=conditions(found, before, plan.quota.generation, now),
@@ -96,14 +96,17 @@ def conditions(
 
 def transitions(before: TenantQuotaStatus, after: TenantQuotaStatus) -> tuple[Condition, ...]:
     """The conditions that a person should hear of: trouble with a new reason, and the end of trouble. That a
-    resize is under way is said by the decision that began it."""
+    resize is under way is said by the decision that began it, and that a report is stale by Ready."""
     old = {condition.type: condition for condition in before.conditions}
 
     def new(now: Condition) -> bool:
         was = old.get(now.type)
         if now.status is ConditionStatus.TRUE:
-            return was is not None and was.status is not now.status and was.reason != State.RESIZING
-        return now.reason != State.RESIZING and (was is None or was.reason != now.reason)
+            return was is not None and was.status is not now.status and not ordinary(was)
+        return not ordinary(now) and (was is None or was.reason != now.reason)
+
+    def ordinary(of: Condition) -> bool:
+        return of.type == "Enforced" and of.reason in _ORDINARY
 
     return tuple(condition for condition in after.conditions if new(condition))
 
@@ -126,6 +129,15 @@ def ready(plan: QuotaPlan, problems: Sequence[str]) -> Finding:
         )
     if problems:
         return no("RequestsRefused", _names(problems))
+    if plan.stale:
+        nodes = _names(
+            f"{each.report.node} (last heard of at {each.report.heartbeat})" for each in plan.stale
+        )
+        return no(
+            "NodeReportStale",
+            f"the node agent no longer reports from {nodes}, so what the cgroups there hold is not known: see"
+            " why its pod on that node doesn't run",
+        )
     return Finding("Ready", ConditionStatus.TRUE, "Reconciled", "the quota is understood and acted on")
 
 
@@ -136,6 +148,7 @@ _UNENFORCED: Final[tuple[tuple[State, _Say], ...]] = (
     (State.STATIC, lambda n, pods: f"{n} static pods are not held: {pods}"),
     (State.POD_LEVEL, lambda n, pods: f"{n} pods are not held: {pods}"),
     (State.REFUSED, lambda n, pods: f"the API server refuses the resize of {n} pods: {pods}"),
+    (State.CGROUP_DIFFERS, lambda n, pods: f"the cgroups of {n} pods hold other limits: {pods}"),
     (
         State.STEPPING_DOWN,
         lambda n, pods: (
@@ -146,10 +159,24 @@ _UNENFORCED: Final[tuple[tuple[State, _Say], ...]] = (
     (State.RESIZING, lambda n, pods: f"{n} pods are being resized: {pods}"),
 )
 _REASONS: Final = {State.CHANGE: State.RESIZING.value}
+_UNKNOWN: Final[tuple[tuple[State, _Say], ...]] = (
+    (
+        State.REPORT_STALE,
+        lambda n, pods: (
+            f"the cgroups of {n} pods are not known, since the report of their node is old: {pods}"
+        ),
+    ),
+    (
+        State.AWAITING_REPORT,
+        lambda n, pods: f"the next report of the node is awaited for {n} pods: {pods}",
+    ),
+)
+_ORDINARY: Final = {State.RESIZING, State.AWAITING_REPORT, State.REPORT_STALE}
 
 
 def enforced(plan: QuotaPlan) -> Finding:
-    """Enforced: every container holds the decided limits, by the kubelet's account."""
+    """Enforced: every container's cgroup holds the decided limits, as the agent of its node reports it; on a
+    node without an agent, as the kubelet says."""
     if plan.system or not plan.quota.enforces:
         would = sum(1 for pod in plan.pods if pod.change)
         message = (
@@ -161,8 +188,14 @@ def enforced(plan: QuotaPlan) -> Finding:
         if number := by_state[state]:
             message = say(number, _pods(plan.pods, state))
             return Finding("Enforced", ConditionStatus.FALSE, _REASONS.get(state, state.value), message)
+    for state, say in _UNKNOWN:
+        if number := by_state[state]:
+            message = say(number, _pods(plan.pods, state))
+            return Finding("Enforced", ConditionStatus.UNKNOWN, state.value, message)
     held, all_of = held_containers(plan)
     message = f"{held} of {all_of} running containers in {len(plan.pods)} pods hold their limits"
+    if plan.unreported:
+        message += f", by the kubelet's account on {_names(plan.unreported)}, where no node agent reports"
     if number := by_state[State.NO_CAPACITY]:
         message += f"; requests of {number} pods wait for room: {_pods(plan.pods, State.NO_CAPACITY)}"
         return Finding("Enforced", ConditionStatus.TRUE, "RequestsWaitForCapacity", message)

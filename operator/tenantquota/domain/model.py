@@ -124,7 +124,8 @@ class Pod:
     pending: PendingResize | None = None
     static: bool = False
     pod_level_resources: bool = False
-    scheduled: bool = True
+    node: str | None = None
+    """Where it runs; None before it is scheduled."""
 
     @property
     def held(self) -> bool:

@@ -1,12 +1,17 @@
 """From everything that is known of a namespace to everything that has to be done there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Final
 
+from tenantquota.api.tenantquota import Usage
 from tenantquota.domain.budgets import BudgetChange, OwnedResourceQuota, plan_budgets
 from tenantquota.domain.model import InvalidQuota, Pod, Quota
+from tenantquota.domain.reports import NodeAccount, usage_to_show, use_of
 from tenantquota.domain.resizes import PodPlan, Setback, State, plan_pod, plan_release
 from tenantquota.domain.selectors import claim
+from tenantquota.domain.truth import Witness, hold_against
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +27,17 @@ class Observation:
     """Pod's uid → the resize that didn't go through lately."""
     stale: frozenset[str] = frozenset()
     """Uids of pods that don't show yet what was last written to them."""
+    witnesses: Mapping[str, Witness] = field(default_factory=dict)
+    """Pod's uid → what the kubelet's account of it is held against."""
+    usage_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Quota's uid → for how long its status has shown the usage that it shows."""
     system: bool = False
+
+    def witness(self, pod: Pod) -> Witness:
+        return self.witnesses.get(pod.uid, _NOBODY)
+
+
+_NOBODY: Final = Witness()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +47,12 @@ class QuotaPlan:
     quota: Quota
     pods: tuple[PodPlan, ...] = ()
     overlaps: tuple[tuple[Pod, tuple[str, ...]], ...] = ()
+    usage: Usage | None = None
+    """What the status is to show as used."""
+    stale: tuple[NodeAccount, ...] = ()
+    """Reports of its pods' nodes that are too old to go by, by name of the node."""
+    unreported: tuple[str, ...] = ()
+    """The nodes of its pods from which no agent reports."""
     system: bool = False
 
     @property
@@ -54,14 +75,7 @@ def plan_namespace(seen: Observation) -> NamespacePlan:
         return NamespacePlan(tuple(QuotaPlan(quota, system=True) for quota in seen.quotas))
     claims = claim(seen.quotas, seen.pods)
     quotas = tuple(
-        QuotaPlan(
-            quota,
-            tuple(
-                _awaited(plan_pod(pod, quota, seen.setbacks.get(pod.uid)), seen.stale)
-                for pod in claims.by_quota[quota.uid]
-            ),
-            claims.overlaps[quota.uid],
-        )
+        _plan_quota(seen, quota, claims.by_quota[quota.uid], claims.overlaps[quota.uid])
         for quota in seen.quotas
     )
     # Whom a quota selects that can't be read, nobody knows: while there is one, nothing is given back.
@@ -72,6 +86,26 @@ def plan_namespace(seen: Observation) -> NamespacePlan:
     releases = (plan_release(pod, seen.setbacks.get(pod.uid)) for pod in left)
     to_do = tuple(plan for plan in releases if plan.change or plan.state is not State.REFUSED)
     return NamespacePlan(quotas, to_do, budgets)
+
+
+def _plan_quota(
+    seen: Observation, quota: Quota, pods: Sequence[Pod], overlaps: tuple[tuple[Pod, tuple[str, ...]], ...]
+) -> QuotaPlan:
+    accounts = [(pod, seen.witness(pod).account) for pod in pods]
+    known = {account.report.node: account for _, account in accounts if account is not None}
+    return QuotaPlan(
+        quota,
+        tuple(
+            _awaited(
+                hold_against(seen.witness(pod), plan_pod(pod, quota, seen.setbacks.get(pod.uid))), seen.stale
+            )
+            for pod in pods
+        ),
+        overlaps,
+        usage_to_show(use_of(accounts), quota.status.usage, seen.usage_seconds.get(quota.uid, inf)),
+        tuple(account for _, account in sorted(known.items()) if account.stale),
+        tuple(sorted({pod.node for pod, account in accounts if account is None and pod.node})),
+    )
 
 
 def _awaited(plan: PodPlan, stale: frozenset[str]) -> PodPlan:

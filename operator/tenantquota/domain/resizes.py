@@ -35,6 +35,7 @@ class Rule(StrEnum):
     MEMORY_STEPS_DOWN = "MemoryStepsDown"
     LIMITS_BEFORE_REQUESTS = "LimitsBeforeRequests"
     DECLARED_COMES_BACK = "DeclaredComesBack"
+    CGROUP_PUT_RIGHT = "CgroupPutRight"
 
 
 class State(StrEnum):
@@ -58,6 +59,13 @@ class State(StrEnum):
     """Can't get limits: static pods are the node's."""
     POD_LEVEL = "PodLevelResources"
     """Declares resources for the whole pod, which limits per container can't be set against."""
+
+    CGROUP_DIFFERS = "CgroupDiffers"
+    """The kubelet says that the limits are in force; the cgroup files hold others."""
+    AWAITING_REPORT = "AwaitingReport"
+    """The kubelet says that the limits are in force; the node's agent hasn't reported since."""
+    REPORT_STALE = "NodeReportStale"
+    """The kubelet says that the limits are in force; the node's agent no longer reports."""
 
 
 class SetbackKind(StrEnum):
@@ -92,6 +100,10 @@ class PodPlan:
     rule: Rule = Rule.LIMITS_FOLLOW_QUOTA
     adopt: bool = False
     """First write down what the pod declares, and its tenant label."""
+    nudge: bool = False
+    """The change only has the kubelet write the cgroup files anew; the next one asks for what is decided."""
+    confirmed: bool = False
+    """The node's agent says that each running container's cgroup holds what the kubelet was asked for."""
     message: str = ""
 
 
@@ -164,6 +176,11 @@ def holds(container: Container, decided: Resources) -> bool:
         == max(MIN_CPU_LIMIT_MILLI, decided.cpu_limit_milli or 0)
         and actual.memory_limit_bytes == decided.memory_limit_bytes
     )
+
+
+def acknowledged(pod: Pod) -> bool:
+    """The kubelet is at rest, and says that what the pod's spec asks for is in force."""
+    return _through(pod, {container.name: container.spec for container in pod.containers})
 
 
 def _static(pod: Pod, decided: Mapping[str, Resources]) -> PodPlan | None:
@@ -282,8 +299,8 @@ _RULE_AROUND: Final = {
 
 
 def _through(pod: Pod, decided: Mapping[str, Resources]) -> bool:
-    """Done means: no resize condition left, the kubelet has seen this generation, and it reports the decided
-    limits for every container that runs."""
+    """Done, by the kubelet's account, means: no resize condition left, the kubelet has seen this generation,
+    and it reports the decided limits for every container that runs."""
     return (
         pod.pending is None
         and pod.observed_generation >= pod.generation

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
+from tenantquota.api import nodereport
 from tenantquota.api.names import DECLARED_ANNOTATION, TENANT_LABEL
 from tenantquota.api.tenantquota import Budget as BudgetSpec
 from tenantquota.api.tenantquota import ContainerResources, TenantQuotaSpec, TenantQuotaStatus
@@ -22,6 +24,7 @@ from tenantquota.domain.model import (
     Resources,
 )
 from tenantquota.domain.quantities import QuantityError, parse_cpu_milli, parse_memory_bytes
+from tenantquota.domain.reports import NodeReport, Reported
 
 Body = Mapping[str, Any]
 
@@ -103,6 +106,7 @@ def read_pod(body: Body) -> Pod | None:
         pending=_pending(status.get("conditions") or ()),
         static=_MIRROR_ANNOTATION in annotations,
         pod_level_resources=any((spec.get("resources") or {}).get(part) for part in ("limits", "requests")),
+        node=spec.get("nodeName"),
     )
 
 
@@ -166,4 +170,22 @@ def read_resource_quota(body: Body) -> OwnedResourceQuota:
         body["metadata"]["name"],
         owners[0]["uid"],
         {name: parse_memory_bytes(value) for name, value in hard.items()},
+    )
+
+
+def read_node_report(body: Body) -> NodeReport:
+    """Raises ValueError for what the CRD's schema would have refused."""
+    report = nodereport.NodeReport.model_validate(body)
+    return NodeReport(
+        node=body["metadata"]["name"],
+        heartbeat=report.heartbeat,
+        heartbeat_seconds=datetime.fromisoformat(report.heartbeat).timestamp(),
+        period_seconds=report.period_seconds,
+        namespaces=frozenset(each.namespace for each in report.containers),
+        containers={
+            (each.uid, each.name): Reported(
+                each.cpu_limit_milli, each.memory_limit_bytes, each.cpu_milli, each.memory_bytes
+            )
+            for each in report.containers
+        },
     )

@@ -124,8 +124,7 @@ async def list_quota_uids(client: Client) -> set[str]:
     """The uids of all TenantQuotas that exist, without their content."""
     accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
     answer = await client.request("GET", f"/apis/{GROUP}/{VERSION}/tenantquotas", accept=accept)
-    none = answer["items"] is None  # as the API server writes an empty list of metadata
-    return set() if none else {item["metadata"]["uid"] for item in answer["items"]}
+    return {item["metadata"]["uid"] for item in answer["items"] or ()}  # null where there are none
 
 
 async def write_event(client: Client, event: Mapping[str, Any]) -> None:

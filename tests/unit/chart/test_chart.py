@@ -311,7 +311,7 @@ class TestNode:
         assert template["metadata"]["annotations"] == {"example.com/a": "b"}
         assert template["metadata"]["labels"]["team"] == "platform"
         assert spec["priorityClassName"] == "system-node-critical"
-        assert spec["nodeSelector"] == {"pool": "tenants"}
+        assert spec["nodeSelector"] == {"kubernetes.io/os": "linux", "pool": "tenants"}
         assert "tolerations" not in spec
         assert spec["affinity"] == {"nodeAffinity": {}}
         assert {"--log-level=debug", "--report-seconds=60"} <= set(spec["containers"][0]["args"])
@@ -357,6 +357,7 @@ class TestRoles:
         allowed = {
             ("tenantquota.io", "tenantquotas"): read,
             ("tenantquota.io", "tenantquotas/status"): {"patch", "update"},
+            ("tenantquota.io", "nodereports"): read,
             ("", "pods"): read | {"patch"},
             ("", "pods/resize"): {"patch"},
             ("", "resourcequotas"): read | {"create", "patch", "delete"},

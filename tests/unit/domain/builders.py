@@ -14,6 +14,7 @@ from tenantquota.domain.model import (
     Quota,
     Resources,
 )
+from tenantquota.domain.reports import NodeAccount, NodeReport, Reported
 
 MI = 2**20
 
@@ -68,7 +69,12 @@ def container(
 
 
 def pod(*containers: Container, name: str = "p", **fields: Any) -> Pod:
-    defaults: dict[str, Any] = {"generation": 1, "observed_generation": 1, "qos": QosClass.BURSTABLE}
+    defaults: dict[str, Any] = {
+        "generation": 1,
+        "observed_generation": 1,
+        "qos": QosClass.BURSTABLE,
+        "node": "n1",
+    }
     return Pod(
         namespace="acme",
         name=name,
@@ -83,6 +89,30 @@ def held(spec: Resources, **fields: Any) -> Pod:
     """A pod of one container that a quota has adopted, its spec in force."""
     declared = fields.pop("declared", {"agent": spec})
     return pod(container(spec, spec), declared=declared, tenant="acme", **fields)
+
+
+def report(
+    *of: tuple[Pod, Reported], age_seconds: float = 1.0, period_seconds: float = 15.0, node: str = "n1"
+) -> NodeAccount:
+    """What a node's agent said of the first container of each pod."""
+    return NodeAccount(
+        NodeReport(
+            node,
+            "2026-01-01T00:00:00Z",
+            1767225600.0,
+            period_seconds,
+            frozenset(each.namespace for each, _ in of),
+            {(each.uid, each.containers[0].name): found for each, found in of},
+        ),
+        age_seconds,
+    )
+
+
+def reported(
+    cpu_limit: int | None = 500, memory_limit: int | None = 128, cpu: int | None = 0, memory: int | None = 0
+) -> Reported:
+    """Without arguments: the limits that ``quota()`` decides. Memory in MiB."""
+    return Reported(cpu_limit, memory_limit and memory_limit * MI, cpu, memory and memory * MI)
 
 
 def refused(of: Pod, usage_mib: int) -> Pod:

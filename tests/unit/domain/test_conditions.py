@@ -1,13 +1,26 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from tenantquota.api.tenantquota import Decision, Phase, TenantQuotaStatus
+from tenantquota.api.tenantquota import Decision, Phase, TenantQuotaStatus, Usage
 from tenantquota.domain.conditions import enforced, ready, status_of, transitions, within_budget
 from tenantquota.domain.model import Budget, InvalidQuota, Pod, QosClass, Quota
 from tenantquota.domain.plan import Observation, QuotaPlan, plan_namespace
+from tenantquota.domain.reports import Reported
 from tenantquota.domain.resizes import plan_release, refusal, setback_of
-from tests.unit.domain.builders import MI, container, held, pod, quota, refused, res
+from tenantquota.domain.truth import Witness
+from tests.unit.domain.builders import (
+    MI,
+    container,
+    held,
+    pod,
+    quota,
+    refused,
+    report,
+    reported,
+    res,
+)
 
 IN_FORCE = res(500, 128, 50, 32)
 
@@ -23,7 +36,10 @@ def test_all_is_well() -> None:
     assert ready(plan, []).good
     finding = enforced(plan)
     assert (finding.good, finding.reason) == (True, "LimitsInForce")
-    assert finding.message == "1 of 1 running containers in 1 pods hold their limits"
+    assert finding.message == (
+        "1 of 1 running containers in 1 pods hold their limits, by the kubelet's account on n1, where no node"
+        " agent reports"
+    )
 
 
 @pytest.mark.parametrize(
@@ -148,3 +164,58 @@ def test_a_pod_whose_own_limits_are_refused_is_not_let_go_of() -> None:
     assert plan_namespace(seen).releases == ()
     later = replace(seen, setbacks={left.uid: replace(refused_now, age_seconds=60)})
     assert len(plan_namespace(later).releases) == 1
+
+
+class TestReports:
+    """What the nodes' agents say of the cgroups."""
+
+    agent = held(IN_FORCE)
+
+    def plan(self, found: Reported | None = None, *, age_seconds: float = 1, **fields: Any) -> QuotaPlan:
+        told = [(self.agent, found)] if found is not None else []
+        witness = Witness(report(*told, age_seconds=age_seconds), acknowledged_seconds=60)
+        return plan_of(quota(**fields), self.agent, witnesses={self.agent.uid: witness})
+
+    def test_the_cgroups_hold_it(self) -> None:
+        finding = enforced(self.plan(reported()))
+        assert (finding.status, finding.reason) == ("True", "LimitsInForce")
+        assert finding.message == "1 of 1 running containers in 1 pods hold their limits"
+
+    def test_a_cgroup_that_differs_is_named_with_both_values(self) -> None:
+        finding = enforced(self.plan(reported(900)))
+        assert (finding.status, finding.reason) == ("False", "CgroupDiffers")
+        assert "p (agent: cpu limit is 900m, not 500m)" in finding.message
+
+    def test_a_container_that_is_not_reported_yet_is_not_known_to_be_held(self) -> None:
+        finding = enforced(self.plan())
+        assert (finding.status, finding.reason) == ("Unknown", "AwaitingReport")
+
+    def test_a_stale_report_names_its_node(self) -> None:
+        plan = self.plan(reported(), age_seconds=46)
+        assert (enforced(plan).status, enforced(plan).reason) == ("Unknown", "NodeReportStale")
+        finding = ready(plan, [])
+        assert (finding.status, finding.reason) == ("False", "NodeReportStale")
+        assert "n1 (last heard of at 2026-01-01T00:00:00Z)" in finding.message
+
+    def test_one_missed_heartbeat_is_none(self) -> None:
+        plan = self.plan(reported(), age_seconds=44)
+        assert ready(plan, []).good
+        assert enforced(plan).good
+
+    def test_usage_is_shown(self) -> None:
+        plan = self.plan(reported(cpu=123, memory=40))
+        assert status_of(plan, [], [], "t").usage == Usage(cpu="120m", memory="40Mi")
+
+    def test_usage_is_not_known_where_the_report_is_stale(self) -> None:
+        before = TenantQuotaStatus(usage=Usage(cpu="120m", memory="40Mi"))
+        plan = self.plan(reported(cpu=123, memory=40), age_seconds=46, status=before)
+        assert status_of(plan, [], [], "t").usage is None
+
+    def test_people_hear_of_a_stale_report_once_and_of_an_awaited_one_never(self) -> None:
+        well = status_of(self.plan(reported()), [], [], "t")
+        awaiting = status_of(self.plan(status=well), [], [], "t")
+        assert transitions(well, awaiting) == ()
+        assert transitions(awaiting, well) == ()
+        stale = status_of(self.plan(reported(), age_seconds=46, status=well), [], [], "t")
+        assert [(c.type, c.reason) for c in transitions(well, stale)] == [("Ready", "NodeReportStale")]
+        assert [(c.type, c.status) for c in transitions(stale, well)] == [("Ready", "True")]

@@ -18,6 +18,13 @@ memory/{V1_GROUP}/memory.usage_in_bytes:11440128
 memory/{V1_GROUP}/memory.oom_control:oom_kill_disable 0
 memory/{V1_GROUP}/memory.oom_control:under_oom 0
 memory/{V1_GROUP}/memory.oom_control:oom_kill 2
+memory/{V1_GROUP}/memory.stat:inactive_file 0
+memory/{V1_GROUP}/memory.stat:total_inactive_file 1048576
+blkio/{V1_GROUP}/blkio.throttle.io_service_bytes_recursive:254:0 Read 4096
+blkio/{V1_GROUP}/blkio.throttle.io_service_bytes_recursive:254:0 Write 8192
+blkio/{V1_GROUP}/blkio.throttle.io_service_bytes_recursive:254:0 Total 12288
+blkio/{V1_GROUP}/blkio.throttle.io_service_bytes_recursive:Total 12288
+pids/{V1_GROUP}/pids.current:3
 """
 V2_GROUP = f"./kubelet/kubepods/burstable/pod0/{ID}"
 V2 = f"""\
@@ -29,6 +36,10 @@ V2 = f"""\
 {V2_GROUP}/memory.current:11440128
 {V2_GROUP}/memory.events:oom 3
 {V2_GROUP}/memory.events:oom_kill 2
+{V2_GROUP}/memory.stat:inactive_file 1048576
+{V2_GROUP}/io.stat:254:0 rbytes=4096 wbytes=4096 rios=1 wios=1 dbytes=0 dios=0
+{V2_GROUP}/io.stat:254:16 rbytes=0 wbytes=4096 rios=0 wios=1 dbytes=0 dios=0
+{V2_GROUP}/pids.current:3
 """
 EXPECTED = Reading(
     at_seconds=5.0,
@@ -38,7 +49,11 @@ EXPECTED = Reading(
     periods=120,
     throttled_periods=100,
     memory_used_bytes=11440128,
+    working_set_bytes=11440128 - 1048576,
     oom_kills=2,
+    io_read_bytes=4096,
+    io_written_bytes=8192,
+    threads=3,
 )
 
 
@@ -60,6 +75,12 @@ def test_reads_no_limit(lines: str, limits: dict[str, str]) -> None:
         lines = lines.replace(limit, none)
     reading = parse_reading(5.0, parse_contents(lines)[ID])
     assert (reading.cpu_limit_millicores, reading.memory_limit_bytes) == (None, None)
+
+
+def test_a_container_that_never_read_or_wrote_has_no_devices() -> None:
+    idle = "\n".join(line for line in V2.splitlines() if "io.stat" not in line)
+    reading = parse_reading(5.0, parse_contents(idle)[ID])
+    assert (reading.io_read_bytes, reading.io_written_bytes) == (0, 0)
 
 
 def test_a_missing_file_is_named() -> None:

@@ -15,7 +15,14 @@ from tenantquota.domain.model import (
     Quota,
     Resources,
 )
-from tenantquota.kube.reading import read_declared, read_pod, read_quota, read_resource_quota
+from tenantquota.domain.reports import Reported
+from tenantquota.kube.reading import (
+    read_declared,
+    read_node_report,
+    read_pod,
+    read_quota,
+    read_resource_quota,
+)
 from tenantquota.kube.writing import resources_body
 
 MI = 2**20
@@ -174,3 +181,40 @@ def test_a_resource_quota() -> None:
         "u",
         {"limits.memory": 2**30, "pods": 10},
     )
+
+
+REPORT: dict[str, Any] = {
+    "metadata": {"name": "n1"},
+    "heartbeat": "2026-01-01T00:00:00Z",
+    "periodSeconds": 15,
+    "containers": [
+        {
+            "namespace": "acme",
+            "pod": "p",
+            "uid": "u",
+            "name": "agent",
+            "tenant": "acme",
+            "cpuLimitMilli": 300,
+            "memoryLimitBytes": 64 * MI,
+            "cpuMilli": 12,
+            "memoryBytes": 9 * MI,
+        },
+        {"namespace": "other", "pod": "q", "uid": "v", "name": "agent", "tenant": "t"},
+    ],
+}
+
+
+def test_a_node_report_is_read_by_pod_and_container() -> None:
+    report = read_node_report(REPORT)
+    assert (report.node, report.period_seconds, report.heartbeat_seconds) == ("n1", 15, 1767225600.0)
+    assert report.namespaces == {"acme", "other"}
+    assert report.containers == {
+        ("u", "agent"): Reported(300, 64 * MI, 12, 9 * MI),
+        ("v", "agent"): Reported(None, None),
+    }
+
+
+def test_a_report_of_an_empty_node_is_one_too() -> None:
+    bare = {key: value for key, value in REPORT.items() if key != "containers"}
+    report = read_node_report(bare | {"heartbeat": "2026-01-01T01:00:00.5+01:00"})
+    assert (report.heartbeat_seconds, report.containers) == (1767225600.5, {})

@@ -1,0 +1,208 @@
+"""What the node agent costs on a real node, everything included, for ever more containers of the same sort.
+
+Its own cgroup says so: sampling, its watch of the pods, its report, and answering Prometheus. Containers are
+idle, as most agents are most of the time, and then some of them burst.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from e2e.harness import tenants
+from e2e.harness.agents import Agent
+from e2e.harness.cgroups import NodeCgroups, Reading, cpu_use
+from e2e.harness.cluster import Cluster, Container, Manifest
+from e2e.harness.node_agent import NodeAgent, Scrape
+from e2e.harness.wait import NotYet, wait_until
+
+CONTAINERS: Final = (50, 150, 250)
+CONTAINERS_PER_POD: Final = 5
+"""A node holds 110 pods as Kubernetes comes: as many containers fit if each pod has several."""
+PODS_PER_TENANT: Final = 5
+SCRAPE_SECONDS: Final = 15
+"""As a Prometheus would ask."""
+BURSTS_AT_ONCE: Final = 5
+BURST_PERCENT: Final = 15
+REQUESTS: Final = {"cpu": "1m", "memory": "4Mi"}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the agent cost over some time.
+
+    Attributes:
+        workload: ``idle``, or ``busy``: agents burst in turn.
+        working_set_bytes: of its cgroup, kernel memory in it.
+        usage_bytes: with the page cache.
+        report_bytes: of its last report, as JSON.
+        reports_per_minute: that the API server took.
+        reasons: for which reports were made, and how many of each.
+        tick_seconds: of the last tick.
+    """
+
+    containers: int
+    workload: str
+    seconds: float
+    millicores: float
+    working_set_bytes: int
+    usage_bytes: int
+    report_bytes: int
+    reports_per_minute: float
+    reasons: dict[str, int]
+    tick_seconds: float
+    period_error_p99_seconds: float
+    late_ticks: int
+    missed_ticks: int
+
+    @property
+    def millicores_per_container(self) -> float:
+        return self.millicores / self.containers
+
+
+def measure(
+    cluster: Cluster,
+    agent: NodeAgent,
+    *,
+    containers: Sequence[int],
+    seconds: float,
+    say: Callable[[str], None],
+) -> list[Cost]:
+    """The agent's cost for each number of containers on its node, idle and busy.
+
+    Raises:
+        DeadlineExceededError: when the pods don't come up, or the agent doesn't find them.
+    """
+    costs = []
+    with _tenants(cluster, agent.node, max(containers)) as grow:
+        for count in sorted(containers):
+            say(f"starting up to {count} containers on node {agent.node}")
+            running = grow(count)
+            wait_until(
+                lambda count=count: _followed(agent, count),  # type: ignore[misc]
+                what=f"the agent to follow {count} containers",
+                deadline_seconds=60,
+                poll_seconds=1,
+            )
+            time.sleep(15)  # past the first looks, which are at everything
+            able = [
+                Agent(cluster, item.namespace, item.pod) for item in running if item.name == tenants.CONTAINER
+            ]
+            for workload, bursting in (("idle", []), ("busy", able)):
+                costs.append(_over(agent, count, workload, seconds, bursting))
+                say(_line(costs[-1]))
+        say("removing the pods")
+    return costs
+
+
+def _line(cost: Cost) -> str:
+    return (
+        f"{cost.containers:4} containers {cost.workload}: {cost.millicores:.2f}m,"
+        f" {cost.millicores_per_container:.3f}m each, {cost.working_set_bytes / (1 << 20):.1f} MiB,"
+        f" {cost.reports_per_minute:.1f} reports of {cost.report_bytes} bytes a minute"
+    )
+
+
+@contextmanager
+def _tenants(cluster: Cluster, node: str, most: int) -> Iterator[Callable[[int], list[Container]]]:
+    """Namespaces with a quota each, empty at first, and what fills them up to a number of containers."""
+    count = -(-most // (PODS_PER_TENANT * CONTAINERS_PER_POD))
+    with cluster.temporary_namespaces("bench", *(f"t{number:02d}" for number in range(count))) as names:
+        for name in names:
+            cluster.apply(tenants.quota(name, cpu="200m", memory="64Mi", requests=REQUESTS))
+
+        def grow(containers: int) -> list[Container]:
+            pods = containers // CONTAINERS_PER_POD
+            replicas = {
+                name: max(0, min(PODS_PER_TENANT, pods - number * PODS_PER_TENANT))
+                for number, name in enumerate(names)
+            }
+            for name, wanted in replicas.items():
+                cluster.apply(_deployment(name, node, wanted))
+            return [
+                container
+                for name, wanted in replicas.items()
+                for container in cluster.wait_ready(name, wanted, deadline_seconds=60 + 10 * pods)
+            ]
+
+        yield grow
+
+
+def _deployment(namespace: str, node: str, replicas: int) -> Manifest:
+    """Pods of several agents, each on a port of its own."""
+    manifest = tenants.agents("agents", namespace, replicas=replicas, node=node)
+    spec = manifest["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    spec["containers"] = [
+        container
+        | {
+            "name": f"{container['name']}{number}" if number else container["name"],
+            "args": ["serve", "--port", str(tenants.PORT + number)],
+            "ports": [{"containerPort": tenants.PORT + number}],
+            "resources": {"requests": REQUESTS},
+        }
+        for number in range(CONTAINERS_PER_POD)
+    ]
+    return manifest
+
+
+def _followed(agent: NodeAgent, count: int) -> bool:
+    followed = agent.scrape().value("tenantquota_node_containers")
+    if followed < count:
+        raise NotYet(f"it follows {followed:.0f}")
+    return True
+
+
+def _over(agent: NodeAgent, count: int, workload: str, seconds: float, bursting: Sequence[Agent]) -> Cost:
+    """The agent's cost over some time in which a few of ``bursting`` burst, others each time, and the agent
+    is asked for its metrics now and then."""
+    cgroups = NodeCgroups(agent.node)
+    first, before = agent.scrape(), cgroups.read([agent.itself])[agent.itself]
+    turns = max(1, round(seconds / SCRAPE_SECONDS))
+    for turn in range(turns):
+        now = _some(bursting, turn)
+        for one in now:
+            one.burn(1, percent=BURST_PERCENT)
+        time.sleep(seconds / turns)
+        for one in now:
+            one.burn(0)
+        last = agent.scrape()
+    after = cgroups.read([agent.itself])[agent.itself]
+    return _cost(count, workload, (before, after), (first, last))
+
+
+def _some(bursting: Sequence[Agent], turn: int) -> list[Agent]:
+    """The next few."""
+    start = turn * BURSTS_AT_ONCE
+    return [bursting[(start + number) % len(bursting)] for number in range(BURSTS_AT_ONCE) if bursting]
+
+
+def _cost(
+    count: int, workload: str, readings: tuple[Reading, Reading], scrapes: tuple[Scrape, Scrape]
+) -> Cost:
+    first, last = scrapes
+    use = cpu_use(*readings)
+
+    def increase(name: str, **labels: str) -> float:
+        return last.value(f"tenantquota_node_{name}", **labels) - first.value(
+            f"tenantquota_node_{name}", **labels
+        )
+
+    minutes = (last.answered_seconds - first.answered_seconds) / 60
+    reasons = [labels["reason"] for labels in last.labels("tenantquota_node_reports_total")]
+    return Cost(
+        containers=count,
+        workload=workload,
+        seconds=use.seconds,
+        millicores=use.millicores,
+        working_set_bytes=readings[1].working_set_bytes,
+        usage_bytes=readings[1].memory_used_bytes,
+        report_bytes=int(last.value("tenantquota_node_report_size_bytes")),
+        reports_per_minute=increase("reports_written_total") / minutes,
+        reasons={reason: int(increase("reports_total", reason=reason)) for reason in sorted(reasons)},
+        tick_seconds=last.value("tenantquota_node_tick_duration_seconds"),
+        period_error_p99_seconds=last.value("tenantquota_node_period_error_p99_seconds"),
+        late_ticks=int(increase("ticks_late_total")),
+        missed_ticks=int(increase("ticks_missed_total")),
+    )
