@@ -33,6 +33,7 @@ check: lint ## Linters, types and unit tests; no cluster.
 test: check up ## Everything: linters, set-up, all tests on the cluster.
 	$(VENV)/pytest tests/integration -m "not exclusive" --numprocesses 4
 	$(VENV)/pytest tests/integration -m exclusive
+	$(VENV)/python -m e2e.cgroup2vm
 	$(VENV)/pytest e2e
 
 e2e: up ## The isolation cases on the cluster. CASES="2 5" and TENANTS="2 20" choose.

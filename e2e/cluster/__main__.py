@@ -38,6 +38,7 @@ def up(settings: Settings, console: Console) -> None:
     """Everything, up to an operator that is ready."""
     make_tools(settings, console)
     tools.ensure_kind(settings, console)
+    tools.ensure_promtool(settings, console)
     if engine.ensure(settings, console) and kind.nodes():
         console.say(f"a cluster {CLUSTER} is left from an engine that was stopped hard: making it anew")
         kind.delete()

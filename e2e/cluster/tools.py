@@ -82,6 +82,30 @@ def ensure_helm(settings: Settings, console: Console) -> None:
     _ensure_built(programs.helm(settings.versions), ["version"], wanted, settings, console)
 
 
+def ensure_promtool(settings: Settings, console: Console) -> None:
+    """Puts promtool into the tools folder: the user's own, else out of Debian's package. Not installed,
+    since it would start a Prometheus.
+
+    Raises:
+        StepError: when the package cannot be had.
+    """
+    target = _found_elsewhere("promtool", settings)
+    if target is None:
+        home = settings.cache / "programs" / "prometheus"
+        target = home / "usr/bin/promtool"
+        if not target.exists():
+            home.mkdir(parents=True, exist_ok=True)
+            package = "prometheus_*.deb"
+            fetch = f'cd "$1" && apt-get download prometheus && dpkg-deb -x {package} . && rm {package}'
+            console.run(
+                "getting promtool",
+                ["sh", "-c", fetch, "sh", str(home)],
+                step="promtool",
+                hint="Debian's packages must be in reach: try `apt-get update`.",
+            )
+    _offer(target, "promtool", settings, console)
+
+
 def _ensure_built(
     program: programs.Program,
     version_arguments: list[str],
