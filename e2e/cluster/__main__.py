@@ -1,6 +1,6 @@
 """From a bare machine to a running cluster with the operator in it, and back.
 
-    python3 -m e2e.cluster tools    what checks need: .venv, helm, shellcheck
+    python3 -m e2e.cluster tools    what checks need: .venv, helm, promtool, shellcheck
     python3 -m e2e.cluster up       all of it
     python3 -m e2e.cluster logs     copies what the cluster's nodes and pods logged to the cache
     python3 -m e2e.cluster down     deletes the cluster, stops the dockerd that `up` started
@@ -27,18 +27,18 @@ from e2e.cluster.settings import CLUSTER, CONTEXT, SettingError, Settings, read_
 
 
 def make_tools(settings: Settings, console: Console) -> None:
-    """What checks need: the Python environment, helm, shellcheck."""
+    """What checks need: the Python environment, helm, promtool, shellcheck."""
     host.ensure_python(settings, console)
     if not shutil.which("shellcheck"):
         host.install_packages(["shellcheck"], "checking shell scripts", console)
     tools.ensure_helm(settings, console)
+    tools.ensure_promtool(settings, console)
 
 
 def up(settings: Settings, console: Console) -> None:
     """Everything, up to an operator that is ready."""
     make_tools(settings, console)
     tools.ensure_kind(settings, console)
-    tools.ensure_promtool(settings, console)
     if engine.ensure(settings, console) and kind.nodes():
         console.say(f"a cluster {CLUSTER} is left from an engine that was stopped hard: making it anew")
         kind.delete()
