@@ -76,7 +76,7 @@ def workload(
 
 
 def test_a_third_of_a_core(workload: Workload, figures: dict[str, Any]) -> None:
-    """30 % of a core for 30 s, within 2 percentage points; where a busy machine gave it less, that is told."""
+    """30 % of a core for 30 s, within 2 percentage points; where the machine gave it less, that is told."""
     cgroups, container = NodeCgroups(workload.container.node), workload.container
     figures["cpu"] = windows = []
     for _ in range(CPU_WINDOWS_AT_MOST):
