@@ -4,7 +4,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import time
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO
@@ -26,7 +26,7 @@ def run(image: Image, repository: Path, command: Sequence[str], out: IO[str] = s
     """Runs a command in a copy of the repository; its output appears as it comes, and its exit code is ours.
 
     Raises:
-        StepError: the machine ended without an exit code, or didn't end.
+        StepError: the machine ended without an exit code, or didn't end within TIMEOUT_SECONDS.
     """
     with tempfile.TemporaryDirectory(prefix="cgroup2vm-") as name:
         scratch = Path(name)
@@ -69,20 +69,27 @@ def _boot(kernel: Path, initrd: Path, out: IO[str]) -> int:
         start_new_session=True,
     )
     assert process.stdout is not None
+    timer = threading.Timer(TIMEOUT_SECONDS, process.kill)
+    timer.start()
     try:
-        return _follow(process.stdout, out)
+        return follow(process.stdout, out)
     finally:
+        timer.cancel()
         end_group(process)
 
 
-def _follow(lines: Iterable[str], out: IO[str]) -> int:
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    last = ""
+def follow(lines: Iterable[str], out: IO[str]) -> int:
+    """Passes the machine's lines on until the one with the exit code, which it returns.
+
+    Raises:
+        StepError: there was none.
+    """
+    last = "nothing"
     for line in lines:
         last = line.rstrip("\r\n")
         if last.startswith(EXIT_CODE):
             return int(last.removeprefix(EXIT_CODE))
         print(last, file=out, flush=True)
-        if time.monotonic() > deadline:
-            raise StepError(f"the machine did not end within {TIMEOUT_SECONDS:.0f} s; its last line: {last}")
-    raise StepError(f"the machine ended without an exit code; its last line: {last}")
+    raise StepError(
+        f"the machine ended by itself, or was ended after {TIMEOUT_SECONDS:.0f} s; its last line: {last}"
+    )

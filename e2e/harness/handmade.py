@@ -147,8 +147,8 @@ class Kubelet:
             container.file(name).write_text(str(memory_bytes))
 
     def have_io_counted(self, path: Path) -> None:
-        """Sets a throttle rule that throttles nothing on the disk of ``path``: on version 1, newer kernels
-        (6.18 does so) count I/O of a disk only once it has had a rule."""
+        """Sets a throttle rule that throttles nothing on the disk of ``path``: see the node agent's
+        ``IoAccounting``."""
         device = path.stat().st_dev
         container = self.start()
         rule = container.file("blkio.throttle.write_bps_device")

@@ -92,20 +92,22 @@ class Proc:
             return False
 
     def _size_of_fd(self, process_id: int) -> int:
-        """2 µs, and anyone may ask."""
+        """5 µs, and anyone may ask."""
         return os.stat(f"{process_id}/fd", dir_fd=self._fd).st_size
 
     def _entries_of_fd(self, process_id: int) -> int:
-        """For older kernels: 26 µs, and takes CAP_SYS_PTRACE for other users' processes."""
+        """For older kernels: 35 µs, and takes a capability for other users' processes."""
         import psutil  # noqa: PLC0415 - 4 MB that newer kernels spare us
 
-        psutil.PROCFS_PATH = str(self._root)
+        usual, psutil.PROCFS_PATH = psutil.PROCFS_PATH, str(self._root)
         try:
             return psutil.Process(process_id).num_fds()
         except psutil.NoSuchProcess as error:
             raise ProcessLookupError(errno.ESRCH, "ended") from error
         except psutil.AccessDenied as error:
-            raise PermissionError(errno.EACCES, "takes CAP_SYS_PTRACE") from error
+            raise PermissionError(errno.EACCES, "takes a capability") from error
+        finally:
+            psutil.PROCFS_PATH = usual
 
 
 class _Thread:

@@ -141,11 +141,14 @@ def test_files_that_older_kernels_lack(tmp_path: Path) -> None:
         assert case.errors.total == 0
 
 
-def test_version_1_may_count_no_io(tmp_path: Path) -> None:
-    """No figure, rather than 0, until the root names a device; then 0 means that there was none."""
+@pytest.mark.parametrize(
+    "nothing", ["Total 0\n", "8:0 Read 0\n8:0 Write 0\n8:0 Total 0\nTotal 0\n", "", "8:"]
+)
+def test_version_1_may_count_no_io(tmp_path: Path, nothing: str) -> None:
+    """No figure, rather than 0, while the root has none; then 0 means that there was none."""
     with Case(tmp_path, 1) as case:
         case.cgroup.write("blkio.throttle.io_service_bytes_recursive", "Total 0\n")
-        case.node.count_io("Total 0\n")
+        case.node.count_io(nothing)
         assert case.reader.sample() == SAMPLE._replace(io_read_bytes=None, io_written_bytes=None)
         case.node.count_io()
         case.now_ns += UNCHANGED_NS

@@ -479,7 +479,7 @@ DEEDS = (Fate.start, Fate.end, Fate.garble, Fate.own, Fate.disown)
 EVENT = st.tuples(st.sampled_from(DEEDS), st.integers(0, 2), st.integers(0, 2))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(version=st.sampled_from([1, 2]), seconds=st.lists(st.lists(EVENT, max_size=5), max_size=6))
 def test_whatever_happens_each_container_has_its_own_figures(
     tmp_path_factory: pytest.TempPathFactory,

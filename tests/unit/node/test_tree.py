@@ -131,6 +131,15 @@ def test_a_kubelet_that_starts_later(case: Case) -> None:
     assert case.look() == ([], [case.leaf(0)])
 
 
+def test_a_kubelet_that_changes_its_cgroup_driver(case: Case) -> None:
+    case.node.add(UIDS[0], IDS[0])
+    case.look()
+    path = f"kubepods/burstable/pod{UIDS[1]}/{IDS[1]}"
+    (case.node.root / path).mkdir(parents=True)
+    assert case.look(everywhere=True) == ([], [Leaf(IDS[1], UIDS[1], path)])
+    assert case.errors.total == 0
+
+
 def test_other_directories_are_none_of_ours(case: Case) -> None:
     (case.node.root / "kubepods.slice" / "kubepods-other.slice" / IDS[0]).mkdir(parents=True)
     container = case.node.add(UIDS[0], IDS[0])
@@ -175,7 +184,7 @@ def test_a_directory_that_may_not_be_watched_is_listed(
 Step = tuple[bool, int, int]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     seconds=st.lists(
         st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.integers(0, 3)), max_size=6), max_size=6

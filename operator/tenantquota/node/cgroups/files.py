@@ -1,7 +1,7 @@
 """Cgroup files, held by descriptor, and what happens when they can't be read.
 
-A file is either *kept* open (a read costs 0.9 µs, the descriptor 5.4 KB of kernel memory, charged to the
-agent) or opened each time (5.3 µs, nothing kept); docs/decisions/0010-node-agent-reads.md has the figures.
+A file is either *kept* open (a read costs 3.5 µs, the descriptor 5.4 KB of kernel memory, charged to the
+agent) or opened each time (10 µs, nothing kept); docs/decisions/0010-node-agent-reads.md has the figures.
 """
 
 import errno

@@ -1,6 +1,6 @@
 """Which containers there are: the kubelet's directories, listed again when the kernel says that one changed.
 
-docs/decisions/0011-finding-containers.md compares this with listing and with looking at every directory.
+docs/decisions/0009-finding-containers.md compares this with listing and with looking at every directory.
 """
 
 import os
@@ -85,8 +85,9 @@ class Tree:
             everywhere: look where nothing is said to have changed, too. What only that finds counts as an
                 error of the file ``inotify``.
         """
-        if not self._tops:
-            self._tops = {path: _Directory(path, None) for path in layout.find_kubepods(self._root)}
+        if everywhere or not self._tops:  # a kubelet that changes its cgroup driver makes another one
+            for path in layout.find_kubepods(self._root):
+                self._tops.setdefault(path, _Directory(path, None))
         changes = self._visit_tops()
         if everywhere and self._watch:
             for top in self._tops.values():

@@ -99,9 +99,9 @@ class V1Reader(Reader):
 class IoAccounting:
     """Whether the kernel counts I/O per cgroup.
 
-    Newer ones (6.18 does so, 6.1 doesn't) count on version 1 only once a throttle rule was set on a device;
-    until then every file says ``Total 0``, as it does for a cgroup that did no I/O. The root's names the
-    devices that count.
+    Not every one does without a throttle rule: 6.18 needs one that was ever set on the disk, 6.1 one in the
+    very cgroup. Without, files say 0, as they do for a cgroup that did no I/O. So where the root's, which is
+    the sum of all, says 0, nothing is counted.
     """
 
     RECHECK_NS: Final = 10_000_000_000
@@ -118,7 +118,7 @@ class IoAccounting:
             self._next_check_ns = now_ns + self.RECHECK_NS
             try:
                 with open(self._path, "rb") as file:  # noqa: PTH123
-                    self._counts = b":" in file.read()
-            except OSError:
+                    self._counts = sum(parsing.io_service_bytes(file.read())) > 0
+            except (OSError, ValueError):
                 return False
         return self._counts
