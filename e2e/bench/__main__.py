@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from e2e.bench import race, report
 from e2e.bench.arms import START_CPU_MILLICORES, BareLoopArm, OperatorArm
 from e2e.harness import tenants
+from e2e.harness.cgroups import CgroupError
 from e2e.harness.cluster import NODE, Cluster, NoClusterError, is_ready
 from e2e.harness.controller import find_controller
 from e2e.harness.figures import machine
@@ -17,7 +18,8 @@ from e2e.harness.wait import DeadlineExceededError
 
 AGENTS = "agents"
 MEMORY = "128Mi"
-INTERRUPTED = 130
+ENDS = (NoClusterError, CgroupError, DeadlineExceededError, LimitsMissingError, KeyboardInterrupt)
+"""What ends a run early; what was measured before is reported all the same."""
 RESOURCES = {
     "limits": {"cpu": f"{START_CPU_MILLICORES}m", "memory": MEMORY},
     "requests": {"cpu": "5m", "memory": "16Mi"},
@@ -41,16 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         result = measure(Cluster(), options)
-    except (NoClusterError, DeadlineExceededError, LimitsMissingError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except ENDS as error:
+        print(f"error: {said(error)}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("interrupted before there was anything to report", file=sys.stderr)
-        return INTERRUPTED
     paths = report.write(result)
     print(f"\n{report.markdown(result)}")
     print(f"Written: {', '.join(map(str, paths))}")
-    return INTERRUPTED if result.idle is None else 0
+    if result.ended_early:
+        print(f"error: only a part of it was measured: {result.ended_early}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def measure(cluster: Cluster, options: argparse.Namespace) -> report.Result:
@@ -64,6 +66,7 @@ def measure(cluster: Cluster, options: argparse.Namespace) -> report.Result:
     node = schedulable_node(cluster)
     changes: list[race.Change] = []
     idle = restarted = None
+    ended_early = ""
     with cluster.temporary_namespaces("bench", "agents") as (tenant,):
         say(f"starting {options.pods} pods on node {node} in namespace {tenant}")
         cluster.apply(tenants.agents(AGENTS, tenant, replicas=options.pods, resources=RESOURCES, node=node))
@@ -88,13 +91,17 @@ def measure(cluster: Cluster, options: argparse.Namespace) -> report.Result:
             if not options.no_restart:
                 say("replacing the controller")
                 restarted = race.restart(cluster, controller)
-        except KeyboardInterrupt:
+        except ENDS as error:
             if len(changes) < 2:
                 raise
-            say("interrupted; what was measured until now is reported")
+            ended_early = said(error)
         say("removing the pods")
-    pairs = len(changes) // 2 * 2
-    return report.Result(machine(cluster.version), options.pods, changes[:pairs], idle, restarted)
+    pairs = changes[: len(changes) // 2 * 2]
+    return report.Result(machine(cluster.version), options.pods, pairs, idle, restarted, ended_early)
+
+
+def said(error: BaseException) -> str:
+    return str(error) or "interrupted"
 
 
 def schedulable_node(cluster: Cluster) -> str:

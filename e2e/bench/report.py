@@ -21,6 +21,8 @@ class Result:
     changes: Sequence[Change]
     idle: ControllerIdle | None
     restart: Restart | None
+    ended_early: str = ""
+    """Why not all was measured."""
 
     def of(self, arm: str) -> list[Change]:
         return [change for change in self.changes if change.arm == arm]
@@ -89,6 +91,8 @@ def markdown(result: Result) -> str:
             " seconds, as the API has them)"
             f" and {result.restart.replaced_seconds:.1f} s after its pod was deleted."
         )
+    if result.ended_early:
+        lines += ["", f"**Only a part of it was measured:** {result.ended_early}"]
     lines += ["", f"Measured on: {machine}.", ""]
     return "\n".join(lines)
 
@@ -104,6 +108,7 @@ def write(result: Result) -> list[Path]:
         "controller_idle": result.idle,
         "controller_restart": result.restart,
         "changes": list(result.changes),
+        "ended_early": result.ended_early,
     }
     json_path = write_report("bench", figures)
     markdown_path = REPORTS / "bench.md"

@@ -35,7 +35,8 @@ FILES: Final = (
 FIND_SCRIPT: Final = """
 cd /sys/fs/cgroup
 if [ -e cgroup.controllers ]; then roots=.; else roots='cpu/ cpuacct/ memory/'; fi
-find $roots -type d -regextype posix-extended -regex '.*[0-9a-f]{64}(\\.scope)?'
+# a group that goes away meanwhile is no error
+find $roots -type d -regextype posix-extended -regex '.*[0-9a-f]{64}(\\.scope)?' 2> /dev/null || true
 """
 READ_SCRIPT: Final = """
 cd /sys/fs/cgroup

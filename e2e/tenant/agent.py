@@ -11,8 +11,9 @@
     GET  /                 what it burns and holds, as JSON
 
 `load` sends requests at a fixed rate whether or not those before were answered (open loop), so that a slow
-server can't slow the clock that measures it. It prints one JSON object: the requests sent, those failed, and
-the latencies in milliseconds, each counted from the moment when the request was due.
+server can't slow the clock that measures it. It prints one JSON object: how many requests were sent, failed,
+and were answered before SECONDS were over, and the latencies in milliseconds, each counted from the moment
+when the request was due.
 
 The standard library alone; about 10 MB when idle.
 """
@@ -222,7 +223,9 @@ class Load:
         self._host, self._port = parts.hostname, parts.port or 80
         self._path = f"{parts.path or '/'}?{parts.query}"
         self._rate = rate
+        self._seconds = seconds
         self._count = max(1, round(rate * seconds))
+        self.answer_times: list[float] = []
         self.latencies_ms: list[float] = []
         self.errors: list[str] = []
 
@@ -253,12 +256,15 @@ class Load:
                 self.errors.append(f"{type(error).__name__}: {error}")
                 connection.close()
             else:
-                self.latencies_ms.append((time.monotonic() - due) * 1000)
+                now = time.monotonic()
+                self.answer_times.append(now - start)
+                self.latencies_ms.append((now - due) * 1000)
 
     def report(self) -> dict[str, object]:
         return {
             "sent": self._count,
             "failed": len(self.errors),
+            "in_time": sum(1 for answered in self.answer_times if answered <= self._seconds),
             "errors": sorted(set(self.errors))[:5],
             "latencies_ms": [round(latency, 2) for latency in self.latencies_ms],
         }

@@ -103,6 +103,7 @@ def test_load_reports_each_request(agent: Running) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     report = json.loads(done.stdout)
     assert (report["sent"], report["failed"], len(report["latencies_ms"])) == (50, 0, 50)
+    assert 0 < report["in_time"] <= 50
 
 
 def test_load_reports_failures() -> None:

@@ -1,5 +1,7 @@
 """What the benchmark's report says of its figures."""
 
+from dataclasses import replace
+
 from e2e.bench.race import Change, ControllerIdle, Restart
 from e2e.bench.report import Result, markdown, table
 
@@ -34,3 +36,8 @@ def test_says_what_the_controller_needs() -> None:
 
 def test_says_nothing_of_a_restart_that_was_left_out() -> None:
     assert "Replaced" not in markdown(result([2.0], [2.0]))
+
+
+def test_says_why_only_a_part_was_measured() -> None:
+    early = replace(result([2.0], [2.0]), ended_early="after 30 s 1 of 50 cgroups still lack their new limit")
+    assert "Only a part of it was measured:** after 30 s 1 of 50" in markdown(early)
