@@ -41,7 +41,7 @@ for _ in range(int(sys.argv[1]) - 1):
 print("ready", flush=True)
 time.sleep(1e6)
 """
-ACTIVE: Final = """
+WAITING: Final = """
 import sys, threading, time
 for _ in range(int(sys.argv[1]) - 1):
     threading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()
@@ -49,8 +49,20 @@ print("ready", flush=True)
 while True:
     time.sleep(0.5)
 """
-"""Runs in every second, so that nothing of it can be carried on, and uses next to nothing: 250 of them must
-not load the machine that is measured."""
+"""Wakes up twice a second and does next to nothing, as an agent does that waits for work."""
+BUSY: Final = """
+import sys, threading, time
+for _ in range(int(sys.argv[1]) - 1):
+    threading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()
+print("ready", flush=True)
+while True:
+    time.sleep(1)
+    end = time.process_time() + 0.002
+    while time.process_time() < end:
+        pass
+"""
+"""Uses enough in each second for all its files to be read; 250 of them still leave the machine half idle."""
+WORKLOADS: Final = {"idle": IDLE, "waiting": WAITING, "busy": BUSY}
 
 
 class Everybody:
@@ -124,7 +136,7 @@ def measure(count: int, workload: str, seconds: float) -> Cost:
     with Kubelet() as kubelet, Kubelet(qos="besteffort") as elsewhere:
         containers = [kubelet.start(cpu_milli=1000, memory_bytes=256 << 20) for _ in range(count)]
         for container in containers:
-            container.python(ACTIVE if workload == "active" else IDLE, str(THREADS))
+            container.python(WORKLOADS[workload], str(THREADS))
         agent = elsewhere.start()
         process = agent.run(
             [sys.executable, "-m", "e2e.bench.node", "--agent", *(item.pod_uid for item in containers)]
@@ -192,16 +204,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m e2e.bench.node", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("--containers", type=int, nargs="+", default=COUNTS)
-    parser.add_argument("--workload", choices=("idle", "active", "both"), default="both")
+    parser.add_argument("--workload", choices=WORKLOADS, nargs="+", default=list(WORKLOADS))
     parser.add_argument("--seconds", type=float, default=30, help="to measure each over")
     parser.add_argument("--agent", nargs="+", metavar="POD_UID", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.agent:
         sample_until_told(options.agent)
         return 0
-    workloads = ("idle", "active") if options.workload == "both" else (options.workload,)
     costs = []
-    for workload in workloads:
+    for workload in options.workload:
         for count in options.containers:
             print(
                 f"{count} {workload} containers, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True

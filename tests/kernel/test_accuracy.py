@@ -49,7 +49,7 @@ print("ready", flush=True)
 signal.pause()
 """
 WRITE = """
-import mmap, os, sys
+import mmap, os, sys, time
 size = int(sys.argv[2])
 block = mmap.mmap(-1, 1 << 20)
 block.write(b"x" * (1 << 20))
@@ -59,6 +59,8 @@ file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_DIRECT)
 for _ in range(size >> 20):
     os.write(file, block)
 os.close(file)
+while time.process_time() < 0.1: # enough for its files to be worth a look
+    pass
 print("written", flush=True)
 sys.stdin.read()
 """

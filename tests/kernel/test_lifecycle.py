@@ -77,7 +77,7 @@ def test_no_descriptor_of_a_removed_cgroup_reads_the_one_that_took_its_path(
     reader.sample()
     first.remove()
     kubelet.start(pod_uid=first.pod_uid, container_id=first.id)
-    for read in (reader.sample, reader.detail, reader.limits, reader.threads, reader.process_ids):
+    for read in (reader.sample, reader.detail, reader.limits, reader.thread_ids, reader.process_ids):
         with pytest.raises(VanishedError):
             read()
     reader.close()

@@ -15,9 +15,9 @@ NANOSECONDS: Final = 1_000_000_000
 class Sample(NamedTuple):
     """What is known of a container each second.
 
-    What can't have changed isn't read again: a container that used no CPU time since the last sample can
-    neither have been throttled, nor taken memory, nor asked for I/O. What others may have done to it in the
-    meantime (taken its page cache, written its dirty pages) shows after at most 10 s.
+    ``at_ns`` and the CPU time are always of this second. The rest may be carried on from an earlier one while
+    the container used less than 1 ms of CPU since: for up to 10 s, or 30 s where it used none. Nobody takes
+    more than a few MiB of memory or does more than some hundred reads and writes in that.
     """
 
     at_ns: int
@@ -31,7 +31,7 @@ class Sample(NamedTuple):
     """v1 throttled_time, v2 throttled_usec; summed over CPUs."""
     cpu_waiting_us: int | None
     """``cpu.pressure`` some: time in which a thread of it was runnable and waited, throttling included. Not
-    read in seconds in which the whole node's threads together waited less than 1 ms, and so no more than that
+    read in seconds in which the threads of the whole node waited less than 10 ms, and so no more than that
     behind."""
     memory_usage_bytes: int | None
     """Level, page cache included. v1 ``memory.usage_in_bytes``, v2 ``memory.current``."""
@@ -44,7 +44,7 @@ class Sample(NamedTuple):
 
 
 class Detail(NamedTuple):
-    """What is read of a container twice a minute."""
+    """What is read of a container twice a minute, or every 90 s while no CPU is used."""
 
     at_ns: int
     memory_peak_bytes: int | None
@@ -57,11 +57,10 @@ class Detail(NamedTuple):
 
 
 class Processes(NamedTuple):
-    """Levels, read every 10 s."""
+    """Levels, read every 10 s, or 30 s while no CPU is used."""
 
     at_ns: int
     threads: int | None
-    """``pids.current``."""
     processes: int | None
     open_files: int | None
     """Descriptors of all of them together."""
@@ -117,19 +116,11 @@ def increase(before: int | None, after: int | None) -> int | None:
     return after - before
 
 
-_COUNTERS: Final = tuple(
-    Sample._fields.index(name)
-    for name in ("cpu_usage_ns", "nr_periods", "throttled_ns", "io_read_bytes", "io_written_bytes")
-)
-
-
 def went_back(before: Sample, after: Sample) -> bool:
-    """A counter is lower than it was: the two samples are not of one life of a cgroup."""
-    for index in _COUNTERS:
-        then, now = before[index], after[index]
-        if then is not None and now is not None and now < then:
-            return True
-    return False
+    """The CPU time is less than it was: the two samples are not of one life of a cgroup. Sums over devices
+    may fall when a device goes, which ends nothing."""
+    then, now = before.cpu_usage_ns, after.cpu_usage_ns
+    return then is not None and now is not None and now < then
 
 
 def rates(before: Sample, after: Sample) -> Rates | None:

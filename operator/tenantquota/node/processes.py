@@ -18,8 +18,10 @@ MAX_THREADS: Final = 512
 """Of one container, for its run delay to be read: each takes a descriptor. One with more is hardly one that
 is held up by others, and what it costs us must not be for a tenant to choose."""
 
-_ROUNDS: Final = 3
+ENDED: Final = (ProcessLookupError, FileNotFoundError)
+
 _SCHEDSTAT_BYTES: Final = 64
+_UNREADABLE: Final = -1
 
 Ids = Callable[[], list[int] | None]
 """The ids that a cgroup names now; None where it doesn't say."""
@@ -33,8 +35,7 @@ class Proc:
         self._errors = errors
         self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self.open_files: Callable[[int], int] = self._size_of_fd if self._sizes_fd() else self._entries_of_fd
-        """How many descriptors a process has open. Raises OSError, ProcessLookupError or FileNotFoundError
-        among them when it has ended."""
+        """How many descriptors a process has open. Raises ENDED when it has ended, OSError else."""
 
     def cpu_waiting_us(self) -> int | None:
         """``pressure/cpu`` some of the whole node; None where the kernel has no pressure."""
@@ -45,37 +46,6 @@ class Proc:
             if not (isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.EOPNOTSUPP)):
                 self._errors.count("pressure", error)
             return None
-
-    def processes(self, at_ns: int, threads: int | None, ids: Ids) -> Processes:
-        """How many processes there are, and how many files they have open together.
-
-        Only a process that the cgroup names before and after it was looked at is counted: an id may be given
-        to somebody else's process in between.
-        """
-        named = ids()
-        counts: dict[int, int | None] = {}
-        rounds = 0
-        while named is not None and rounds < _ROUNDS:
-            for process_id in set(named) - counts.keys():
-                self._count(process_id, counts)
-            named, rounds = ids(), rounds + 1
-            if named is not None and counts.keys() >= set(named):
-                break
-        if named is None:
-            return Processes(at_ns, threads, None, None)
-        found = [counts[process_id] for process_id in named if process_id in counts]
-        open_files = None if None in found else sum(count for count in found if count is not None)
-        return Processes(at_ns, threads, len(named), open_files)
-
-    def _count(self, process_id: int, counts: dict[int, int | None]) -> None:
-        """Enters the process' open files, None where they can't be counted, and nothing when it has ended."""
-        try:
-            counts[process_id] = self.open_files(process_id)
-        except (ProcessLookupError, FileNotFoundError):
-            pass
-        except OSError as error:
-            self._errors.count("fd", error)
-            counts[process_id] = None
 
     def open_schedstat(self, thread_id: int) -> int:
         """A descriptor that stays the thread's, whoever gets its id later. Raises OSError."""
@@ -118,25 +88,45 @@ class _Thread:
         self.run_delay_ns = self.timeslices = 0
 
 
-class Threads:
-    """The run delay of one container's threads, whose ``schedstat`` stays open."""
+class Tasks:
+    """One container's processes, and its threads, whose ``schedstat`` stays open."""
 
-    __slots__ = ("_all_known", "_errors", "_proc", "_run_delay_ns", "_threads", "_timeslices")
+    __slots__ = ("_all_known", "_errors", "_named", "_proc", "_run_delay_ns", "_threads", "_timeslices")
 
     def __init__(self, proc: Proc, errors: ReadErrors) -> None:
         self._proc = proc
         self._errors = errors
         self._threads: dict[int, _Thread] = {}
+        self._named: list[int] | None = None
+        """The threads that the cgroup named last."""
         self._run_delay_ns = self._timeslices = 0
         self._all_known = False
 
-    def read(self, at_ns: int, ids: Ids) -> RunDelay | None:
+    def look(self, at_ns: int, process_ids: Ids, thread_ids: Ids) -> tuple[Processes, RunDelay | None]:
+        """How many there are and what they have open, and how long the threads waited.
+
+        A process counts if the cgroup still names its first thread afterwards: its id may have gone to
+        somebody else's meanwhile.
+        """
+        open_files = {
+            process_id: count
+            for process_id in process_ids() or ()
+            if (count := self._open_files(process_id)) is not None
+        }
+        run_delay = self.run_delay(at_ns, thread_ids)
+        if self._named is None:
+            return Processes(at_ns, None, None, None), run_delay
+        counts = [open_files[process_id] for process_id in open_files.keys() & set(self._named)]
+        total = None if _UNREADABLE in counts else sum(counts)
+        return Processes(at_ns, len(self._named), len(counts), total), run_delay
+
+    def run_delay(self, at_ns: int, thread_ids: Ids) -> RunDelay | None:
         """The sum so far; None where not every thread could be read."""
         try:
             ended = [thread_id for thread_id, thread in self._threads.items() if not self._advance(thread)]
             for thread_id in ended:
                 self._drop(thread_id)
-            self._all_known = self._find(ids)
+            self._all_known = self._find(thread_ids)
         except (OSError, ValueError) as error:
             self._errors.count("schedstat", error)
             self._all_known = False
@@ -147,9 +137,19 @@ class Threads:
             self._drop(thread_id)
         self._all_known = False
 
+    def _open_files(self, process_id: int) -> int | None:
+        """Of a process; None when it has ended."""
+        try:
+            return self._proc.open_files(process_id)
+        except ENDED:
+            return None
+        except OSError as error:
+            self._errors.count("fd", error)
+            return _UNREADABLE
+
     def _find(self, ids: Ids) -> bool:
         """Takes up the threads that are new, and drops those that left for another cgroup."""
-        named = ids()
+        named = self._named = ids()
         if named is None:
             return False
         if len(named) > MAX_THREADS:
@@ -159,8 +159,11 @@ class Threads:
         for thread_id in self._threads.keys() - set(named):
             self._drop(thread_id)
         new = [thread_id for thread_id in named if self._open(thread_id)]
+        if not new:
+            return True
         # before it was opened, an id may have gone to somebody else's thread
-        still_named = set(ids() or ()) if new else set()
+        self._named = ids()
+        still_named = set(self._named or ())
         before = self._run_delay_ns, self._timeslices
         for thread_id in new:
             if thread_id not in still_named or not self._advance(self._threads[thread_id]):
@@ -175,7 +178,7 @@ class Threads:
             return False
         try:
             self._threads[thread_id] = _Thread(self._proc.open_schedstat(thread_id))
-        except (ProcessLookupError, FileNotFoundError):
+        except ENDED:
             return False
         return True
 

@@ -10,19 +10,21 @@ from tenantquota.node.cgroups.node import NodeCgroups
 from tenantquota.node.cgroups.reader import Reader
 from tenantquota.node.cgroups.tree import Leaf
 from tenantquota.node.containers import Container, Owners
-from tenantquota.node.processes import Proc, Threads
+from tenantquota.node.processes import Proc, Tasks
 
 PERIOD_SECONDS: Final = 1.0
-PROCESSES_TICKS: Final = 10
+TASKS_TICKS: Final = 10
 """A leak of files or processes is to be found within a minute, from several looks."""
 DETAIL_TICKS: Final = 30
 """Peaks and sums, which lose nothing by being read late."""
-RECHECK_TICKS: Final = 30
+RECHECK_TICKS: Final = 60
 """Limits and directories are read when the kernel says that somebody wrote them, and this often anyway."""
-RUN_DELAY_TICKS: Final = 10
-"""While none of its threads waits, a container's run delay says no more than how quiet it is."""
-WAITED_US: Final = 1000
-"""More waiting than this in a second, 0.1 % of it, and the run delay is read at once."""
+IDLE_FACTOR: Final = 3
+"""So much more seldom is a container looked at that used no CPU since the last look."""
+NODE_WAITED_US: Final = 10_000
+WAITED_US: Final = 5_000
+"""A second in which the node's threads together waited less than the first, or a container's less than the
+second, had no contention in it: 1 and 0.5 % of the time."""
 
 
 class Tick(NamedTuple):
@@ -37,37 +39,50 @@ class Tick(NamedTuple):
     """Their files are closed; what was read of them stays."""
 
 
+class _Rare:
+    """Something that is done every so many ticks."""
+
+    __slots__ = ("_due", "_ticks", "_usage_ns")
+
+    def __init__(self, ticks: int) -> None:
+        self._ticks = ticks
+        self._due = 0
+        self._usage_ns: int | None = None
+
+    def is_due(self, number: int, usage_ns: int | None) -> bool:
+        """In tick ``number``, for a container that has used so much CPU time."""
+        if number < self._due:
+            return False
+        idle = usage_ns is not None and usage_ns == self._usage_ns
+        return not idle or number >= self._due + (IDLE_FACTOR - 1) * self._ticks
+
+    def done(self, number: int, usage_ns: int | None, stagger: int) -> None:
+        """
+        Args:
+            stagger: the next time comes so much earlier.
+        """
+        self._due = number + self._ticks - stagger % self._ticks
+        self._usage_ns = usage_ns
+
+
 class _Followed:
-    """A container that is read, and when it is to be looked at more closely (in tick numbers)."""
+    """A container that is read."""
 
-    __slots__ = (
-        "container",
-        "detail_due",
-        "leaf",
-        "limits_due",
-        "processes_due",
-        "reader",
-        "run_delay_due",
-        "stagger",
-        "threads",
-    )
+    __slots__ = ("container", "detail", "leaf", "limits", "reader", "stagger", "tasks", "tasks_look")
 
-    def __init__(
-        self, leaf: Leaf, container: Container, reader: Reader, threads: Threads, stagger: int
-    ) -> None:
+    def __init__(self, leaf: Leaf, container: Container, reader: Reader, tasks: Tasks, stagger: int) -> None:
         self.leaf = leaf
         self.container = container
         self.reader = reader
-        self.threads = threads
+        self.tasks = tasks
         self.stagger = stagger
-        """Ticks by which the second look comes early, so that those found together aren't due together."""
-        self.limits_due = self.detail_due = self.processes_due = self.run_delay_due = 0
-
-    def next(self, number: int, ticks: int) -> int:
-        return number + ticks - self.stagger % ticks
+        """Keeps those that were found together from being due together; 0 after the first look."""
+        self.detail = _Rare(DETAIL_TICKS)
+        self.limits = _Rare(RECHECK_TICKS)
+        self.tasks_look = _Rare(TASKS_TICKS)
 
     def close(self) -> None:
-        self.threads.close()
+        self.tasks.close()
         self.reader.close()
 
 
@@ -153,8 +168,8 @@ class Sampler:
             self._cgroups.tree.forget(leaf)
             return
         container = Container(leaf.container_id, leaf.pod_uid, owner, tick.at_ns)
-        threads = Threads(self._proc, self.errors)
-        self._followed[leaf.container_id] = _Followed(leaf, container, reader, threads, self._found)
+        tasks = Tasks(self._proc, self.errors)
+        self._followed[leaf.container_id] = _Followed(leaf, container, reader, tasks, self._found)
         self._found += 1
         tick.appeared.append(container)
 
@@ -183,7 +198,7 @@ class Sampler:
     def _node_contended(self) -> bool:
         before, self._node_waiting_us = self._node_waiting_us, self._proc.cpu_waiting_us()
         waited_us = increase(before, self._node_waiting_us)
-        return waited_us is None or waited_us > WAITED_US
+        return waited_us is None or waited_us > NODE_WAITED_US
 
     def _read_all(self, all_: Iterable[_Followed], number: int, contended: bool, tick: Tick) -> bool:
         """Reads what is due, and drops those that have ended; whether there were any."""
@@ -192,16 +207,6 @@ class Sampler:
             self._drop(followed, tick)
             self._cgroups.tree.forget(followed.leaf)
         return bool(ended)
-
-    def _read_limits(self, followed: _Followed, number: int, written: bool) -> None:
-        container, limits = followed.container, followed.reader.limits()
-        if limits is None:
-            followed.limits_due = number + 1
-            return
-        if not written and container.limits is not None and limits[1:] != container.limits[1:]:
-            self.errors.count_reason("inotify", "missed")
-        followed.limits_due = followed.next(number, RECHECK_TICKS)
-        container.limits = limits
 
     def _read(self, followed: _Followed, number: int, contended: bool) -> bool:
         """Reads what is due of a container; false when it has ended."""
@@ -213,25 +218,42 @@ class Sampler:
                 container.forget()
                 previous = None
             container.samples.append(sample)
-            written = reader.limits_written()
-            if written or number >= followed.limits_due:
-                self._read_limits(followed, number, written)
-            if number >= followed.detail_due:
-                followed.detail_due = followed.next(number, DETAIL_TICKS)
+            self._read_limits(followed, number)
+            self._read_tasks(followed, number, sample, waited=_waited(previous, sample, contended))
+            if followed.detail.is_due(number, sample.cpu_usage_ns):
+                followed.detail.done(number, sample.cpu_usage_ns, followed.stagger)
                 container.details.append(reader.detail())
-            if number >= followed.processes_due:
-                followed.processes_due = followed.next(number, PROCESSES_TICKS)
-                at_ns = self._clock_ns()
-                container.processes.append(self._proc.processes(at_ns, reader.threads(), reader.process_ids))
-            if number >= followed.run_delay_due or _waited(previous, sample, contended):
-                followed.run_delay_due = followed.next(number, RUN_DELAY_TICKS)
-                delay = followed.threads.read(self._clock_ns(), reader.thread_ids)
-                if delay is not None:
-                    container.run_delays.append(delay)
         except VanishedError:
             return False
         followed.stagger = 0
         return True
+
+    def _read_limits(self, followed: _Followed, number: int) -> None:
+        """Always of use, whatever the container does: others write them."""
+        written = followed.reader.limits_written()
+        if not written and not followed.limits.is_due(number, None):
+            return
+        container, limits = followed.container, followed.reader.limits()
+        if limits is None:
+            followed.limits = _Rare(RECHECK_TICKS)  # due again at once
+            return
+        if not written and container.limits is not None and limits[1:] != container.limits[1:]:
+            self.errors.count_reason("inotify", "missed")
+        followed.limits.done(number, None, followed.stagger)
+        container.limits = limits
+
+    def _read_tasks(self, followed: _Followed, number: int, sample: Sample, *, waited: bool) -> None:
+        container, reader, tasks = followed.container, followed.reader, followed.tasks
+        if followed.tasks_look.is_due(number, sample.cpu_usage_ns):
+            followed.tasks_look.done(number, sample.cpu_usage_ns, followed.stagger)
+            processes, delay = tasks.look(self._clock_ns(), reader.process_ids, reader.thread_ids)
+            container.processes.append(processes)
+        elif waited:
+            delay = tasks.run_delay(self._clock_ns(), reader.thread_ids)
+        else:
+            return
+        if delay is not None:
+            container.run_delays.append(delay)
 
 
 def _waited(previous: Sample | None, sample: Sample, contended: bool) -> bool:

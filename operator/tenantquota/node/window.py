@@ -14,27 +14,28 @@ _SIZE = 8
 class Window(Generic[Record]):
     """A ring of named tuples. Every field is an int of at most 63 bits, or None; the first is a time."""
 
-    __slots__ = ("_buffer", "_count", "_format", "_make", "latest")
+    __slots__ = ("_buffer", "_count", "_format", "_length", "_make", "latest")
 
     def __init__(self, record: type[Record], length: int) -> None:
         fields: tuple[str, ...] = record._fields  # type: ignore[attr-defined]
         self._make: Callable[[Iterable[int | None]], Record] = record._make  # type: ignore[attr-defined]
         self._format = struct.Struct(f"={len(fields)}q")
         self._buffer = bytearray(self._format.size * length)
+        self._length = length
         self._count = 0
         self.latest: Record | None = None
 
     def __len__(self) -> int:
         return min(self._count, self._length)
 
-    @property
-    def _length(self) -> int:
-        return len(self._buffer) // self._format.size
-
     def append(self, record: Record) -> None:
         """Adds a record; the oldest goes when the window is full."""
-        values = record if None not in record else [_NONE if value is None else value for value in record]
-        self._format.pack_into(self._buffer, self._count % self._length * self._format.size, *values)
+        offset = self._count % self._length * self._format.size
+        try:
+            self._format.pack_into(self._buffer, offset, *record)
+        except struct.error:
+            values = (_NONE if value is None else value for value in record)
+            self._format.pack_into(self._buffer, offset, *values)
         self._count += 1
         self.latest = record
 

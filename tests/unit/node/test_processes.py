@@ -11,7 +11,7 @@ import pytest
 
 from tenantquota.domain.usage import Processes, RunDelay
 from tenantquota.node.cgroups.files import ReadErrors
-from tenantquota.node.processes import MAX_THREADS, Proc, Threads
+from tenantquota.node.processes import MAX_THREADS, Proc, Tasks
 
 OPENS_FILES = """
 import sys, time
@@ -57,48 +57,60 @@ class TestOpenFiles:
         yield proc
         proc.close()
 
-    def test_is_exact(self, proc: Proc, process: subprocess.Popen[str]) -> None:
-        listed = psutil.Process(process.pid).num_fds()
-        assert listed == 203
-        assert proc.processes(5, 1, lambda: [process.pid]) == Processes(5, 1, 1, listed)
+    @pytest.fixture
+    def tasks(self, proc: Proc, errors: ReadErrors) -> Iterator[Tasks]:
+        tasks = Tasks(proc, errors)
+        yield tasks
+        tasks.close()
 
-    def test_those_of_all_processes_together(self, proc: Proc, process: subprocess.Popen[str]) -> None:
+    def test_is_exact(self, tasks: Tasks, process: subprocess.Popen[str]) -> None:
+        assert psutil.Process(process.pid).num_fds() == 203
+        assert look(tasks, [process.pid]) == Processes(5, 1, 1, 203)
+
+    def test_those_of_all_processes_together(self, tasks: Tasks, process: subprocess.Popen[str]) -> None:
         with start(10) as other:
-            assert proc.processes(5, 2, lambda: [process.pid, other.pid]) == Processes(5, 2, 2, 216)
+            assert look(tasks, [process.pid, other.pid]) == Processes(5, 2, 2, 216)
             other.kill()
 
+    def test_threads_are_no_processes(self, tasks: Tasks) -> None:
+        threads = [int(path.name) for path in Path("/proc/self/task").iterdir()]
+        found = look(tasks, [os.getpid()], threads)
+        assert (found.threads, found.processes) == (len(threads), 1)
+
     def test_one_that_has_ended_is_none(
-        self, proc: Proc, process: subprocess.Popen[str], errors: ReadErrors
+        self, tasks: Tasks, process: subprocess.Popen[str], errors: ReadErrors
     ) -> None:
-        named = iter([[process.pid, NOBODY], [process.pid]])
-        assert proc.processes(5, 2, lambda: next(named)) == Processes(5, 2, 1, 203)
+        assert look(tasks, [process.pid, NOBODY], [process.pid]) == Processes(5, 1, 1, 203)
         assert errors.total == 0
 
     def test_one_whose_id_went_to_somebody_else_does_not_count(
-        self, proc: Proc, process: subprocess.Popen[str]
+        self, tasks: Tasks, process: subprocess.Popen[str]
     ) -> None:
         """The cgroup doesn't name it any more once it was looked at."""
-        named = iter([[os.getpid(), process.pid], [process.pid]])
-        assert proc.processes(5, 2, lambda: next(named)) == Processes(5, 2, 1, 203)
+        assert look(tasks, [os.getpid(), process.pid], [process.pid]) == Processes(5, 1, 1, 203)
 
-    def test_one_that_began_meanwhile_counts(self, proc: Proc, process: subprocess.Popen[str]) -> None:
-        named = iter([[], [process.pid], [process.pid]])
-        assert proc.processes(5, 1, lambda: next(named)) == Processes(5, 1, 1, 203)
-
-    @pytest.mark.parametrize("answers", [[None], [[1], None]])
-    def test_without_names_there_is_no_number(self, proc: Proc, answers: list[list[int] | None]) -> None:
-        named = iter(answers)
-        assert proc.processes(5, None, lambda: next(named)) == Processes(5, None, None, None)
+    def test_without_names_there_is_no_number(self, tasks: Tasks, process: subprocess.Popen[str]) -> None:
+        assert tasks.look(5, lambda: [process.pid], lambda: None) == (Processes(5, None, None, None), None)
 
     def test_a_part_of_them_is_no_number(
-        self, proc: Proc, process: subprocess.Popen[str], errors: ReadErrors, monkeypatch: pytest.MonkeyPatch
+        self,
+        tasks: Tasks,
+        proc: Proc,
+        process: subprocess.Popen[str],
+        errors: ReadErrors,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         def refuse(_: int) -> int:
             raise PermissionError(13, "no")
 
         monkeypatch.setattr(proc, "open_files", refuse)
-        assert proc.processes(5, 1, lambda: [process.pid]) == Processes(5, 1, 1, None)
+        assert look(tasks, [process.pid]) == Processes(5, 1, 1, None)
         assert errors.counts == {("fd", "EACCES"): 1}
+
+
+def look(tasks: Tasks, processes: list[int], threads: list[int] | None = None) -> Processes:
+    found, _ = tasks.look(5, lambda: processes, lambda: processes if threads is None else threads)
+    return found
 
 
 class Case:
@@ -108,7 +120,7 @@ class Case:
         self.root = root
         self.errors = ReadErrors()
         self.proc = Proc(root, self.errors)
-        self.threads = Threads(self.proc, self.errors)
+        self.tasks = Tasks(self.proc, self.errors)
         self.named: list[int] = []
 
     def run(self, thread_id: int, run_delay_ns: int, timeslices: int) -> None:
@@ -119,7 +131,7 @@ class Case:
             self.named.append(thread_id)
 
     def read(self) -> tuple[int, int] | None:
-        found = self.threads.read(7, lambda: list(self.named))
+        found = self.tasks.run_delay(7, lambda: list(self.named))
         assert found is None or found.at_ns == 7
         return found and (found.run_delay_ns, found.timeslices)
 
@@ -129,7 +141,7 @@ class TestRunDelay:
     def case(self, tmp_path: Path) -> Iterator[Case]:
         case = Case(tmp_path)
         yield case
-        case.threads.close()
+        case.tasks.close()
         case.proc.close()
 
     def test_counts_from_when_it_was_first_read(self, case: Case) -> None:
@@ -172,7 +184,7 @@ class TestRunDelay:
         case.read()
         case.run(2, 999, 9)
         answers: Iterator[list[int]] = iter([[1, 2], [1]])
-        assert case.threads.read(7, lambda: next(answers)) == RunDelay(7, 0, 0)
+        assert case.tasks.run_delay(7, lambda: next(answers)) == RunDelay(7, 0, 0)
 
     def test_a_thread_that_ends_before_it_is_opened(self, case: Case) -> None:
         case.run(1, 0, 0)
@@ -222,20 +234,20 @@ class TestRunDelay:
         assert descriptors() == before
 
     def test_no_figure_without_names(self, case: Case) -> None:
-        assert case.threads.read(7, lambda: None) is None
+        assert case.tasks.run_delay(7, lambda: None) is None
 
 
 def test_a_thread_that_ends_is_noticed_by_the_read(errors: ReadErrors) -> None:
     """On the real /proc, where the descriptor of one that ended says so."""
     proc = Proc(Path("/proc"), errors)
-    threads = Threads(proc, errors)
+    tasks = Tasks(proc, errors)
     with start(0) as other, start(0) as process:
-        assert threads.read(7, lambda: [process.pid, other.pid]) is not None
+        assert tasks.run_delay(7, lambda: [process.pid, other.pid]) is not None
         other.kill()
         other.wait()
-        assert threads.read(8, lambda: [process.pid]) is not None
+        assert tasks.run_delay(8, lambda: [process.pid]) is not None
         process.kill()
-    threads.close()
+    tasks.close()
     proc.close()
     assert errors.total == 0
 

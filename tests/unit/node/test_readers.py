@@ -1,5 +1,6 @@
 """One container's figures, exact, from fixture trees of both versions."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -9,7 +10,13 @@ import pytest
 from tenantquota.domain.usage import Detail, Limits, Sample
 from tenantquota.node.cgroups.files import ReadErrors, VanishedError
 from tenantquota.node.cgroups.node import NodeCgroups
-from tenantquota.node.cgroups.reader import STEP_BYTES, UNCHANGED_NS, Reader
+from tenantquota.node.cgroups.reader import (
+    IDLE_SECONDS_NS,
+    LITTLE_CPU_NS,
+    LITTLE_SECONDS_NS,
+    STEP_BYTES,
+    Reader,
+)
 from tenantquota.node.cgroups.tree import Leaf
 from tests.unit.node.trees import Cgroup, Node, path_of
 
@@ -93,7 +100,6 @@ def test_half_of_the_limits_are_no_limits(case: Case) -> None:
 
 
 def test_threads_and_processes(case: Case) -> None:
-    assert case.reader.threads() == 2
     assert case.reader.thread_ids() == [841, 859]
     assert case.reader.process_ids() == [841]
 
@@ -151,39 +157,67 @@ def test_version_1_may_count_no_io(tmp_path: Path, nothing: str) -> None:
         case.node.count_io(nothing)
         assert case.reader.sample() == SAMPLE._replace(io_read_bytes=None, io_written_bytes=None)
         case.node.count_io()
-        case.now_ns += UNCHANGED_NS
+        case.now_ns += IDLE_SECONDS_NS
         assert case.reader.sample() == SAMPLE._replace(at_ns=case.now_ns, io_read_bytes=0, io_written_bytes=0)
         assert case.errors.total == 0
 
 
 class TestCarryingOn:
-    def change(self, case: Case, *, cpu: int | None = None) -> None:
+    """What is read again, and when; every file but the one of the CPU time is changed."""
+
+    CHANGED = SAMPLE._replace(
+        cpu_waiting_us=701, memory_usage_bytes=11440000, io_read_bytes=4097, io_written_bytes=8193
+    )
+
+    def change(self, case: Case, *, used_ns: int = 0) -> None:
         case.cgroup.write(case.name("memory.usage_in_bytes", "memory.current"), "11440000\n")
         case.cgroup.write("cpu.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=701\n")
-        if cpu:
-            usage = case.cgroup.file(case.name("cpuacct.usage", "cpu.stat"))
-            usage.write_text(usage.read_text().replace("3000000", str(cpu)))
+        io = case.cgroup.file(case.name("blkio.throttle.io_service_bytes_recursive", "io.stat"))
+        io.write_text(io.read_text().replace("4096", "4097").replace("8192", "8193"))
+        usage = case.cgroup.file(case.name("cpuacct.usage", "cpu.stat"))
+        text = f"{3_000_000_000 + used_ns}" if case.version == 1 else f"{(3_000_000_000 + used_ns) // 1000}"
+        usage.write_text(re.sub("3000000(000)?", text, usage.read_text(), count=1))
 
-    def test_what_used_cpu_is_read(self, case: Case) -> None:
+    def test_who_used_cpu_is_read(self, case: Case) -> None:
         case.reader.sample()
-        self.change(case, cpu=3000001)
-        sample = case.reader.sample()
-        assert sample.memory_usage_bytes == 11440000
-        assert sample.cpu_usage_ns == 3_000_001_000
-        assert sample.cpu_waiting_us == 701
+        self.change(case, used_ns=LITTLE_CPU_NS)
+        assert case.reader.sample() == self.CHANGED._replace(cpu_usage_ns=3_000_000_000 + LITTLE_CPU_NS)
 
-    def test_what_used_none_is_carried_on_for_a_while(self, case: Case) -> None:
+    def test_little_by_little_is_much(self, case: Case) -> None:
+        case.reader.sample()
+        self.change(case, used_ns=LITTLE_CPU_NS - 1000)
+        assert case.reader.sample().memory_usage_bytes == SAMPLE.memory_usage_bytes
+        usage = case.cgroup.file(case.name("cpuacct.usage", "cpu.stat"))
+        usage.write_text(
+            re.sub("300[0-9]+", lambda found: str(int(found[0]) + 1000), usage.read_text(), count=1)
+        )
+        assert case.reader.sample().memory_usage_bytes == 11440000
+
+    def test_who_used_little_is_carried_on_for_some_seconds(self, case: Case) -> None:
+        case.reader.sample()
+        self.change(case, used_ns=1000)
+        case.now_ns += LITTLE_SECONDS_NS - 1
+        assert case.reader.sample() == SAMPLE._replace(
+            at_ns=case.now_ns, cpu_usage_ns=3_000_001_000, cpu_waiting_us=701
+        )
+        case.now_ns += 1
+        assert case.reader.sample() == self.CHANGED._replace(at_ns=case.now_ns, cpu_usage_ns=3_000_001_000)
+
+    def test_who_used_none_is_carried_on_longer(self, case: Case) -> None:
         case.reader.sample()
         self.change(case)
-        case.now_ns += UNCHANGED_NS - 1
-        assert case.reader.sample() == SAMPLE._replace(at_ns=case.now_ns, cpu_waiting_us=701)
+        case.now_ns += IDLE_SECONDS_NS - 1
+        assert case.reader.sample() == SAMPLE._replace(at_ns=case.now_ns)
         case.now_ns += 1
-        assert case.reader.sample().memory_usage_bytes == 11440000
+        assert case.reader.sample() == self.CHANGED._replace(at_ns=case.now_ns)
 
     def test_pressure_is_read_where_there_can_be_some(self, case: Case) -> None:
         case.reader.sample()
-        self.change(case)
+        self.change(case, used_ns=1000)
         assert case.reader.sample(waiting_possible=False).cpu_waiting_us == 700
+        self.change(case, used_ns=1000)
+        usage = case.cgroup.file(case.name("cpuacct.usage", "cpu.stat"))
+        usage.write_text(usage.read_text().replace("3000001", "3000002"))
         assert case.reader.sample(waiting_possible=True).cpu_waiting_us == 701
 
     @pytest.mark.parametrize(
@@ -191,13 +225,21 @@ class TestCarryingOn:
     )
     def test_inactive_pages_are_read_again_when_usage_moved(self, case: Case, moved: int, read: bool) -> None:
         case.reader.sample()
-        self.change(case, cpu=3000001)
+        self.change(case, used_ns=LITTLE_CPU_NS)
         usage = SAMPLE.memory_usage_bytes or 0
         case.cgroup.write(case.name("memory.usage_in_bytes", "memory.current"), f"{usage + moved}\n")
         case.cgroup.write("memory.stat", "inactive_file 7\ntotal_inactive_file 7\n")
         assert case.reader.sample().inactive_file_bytes == (7 if read else 118784)
-        case.now_ns += UNCHANGED_NS
+        case.now_ns += IDLE_SECONDS_NS
         assert case.reader.sample().inactive_file_bytes == 7
+
+    def test_a_cpu_time_that_went_back_or_is_missing_is_looked_into(self, case: Case) -> None:
+        case.reader.sample()
+        self.change(case, used_ns=-1_000_000)
+        assert case.reader.sample().memory_usage_bytes == 11440000
+        case.cgroup.write(case.name("memory.usage_in_bytes", "memory.current"), "5\n")
+        case.cgroup.write(case.name("cpuacct.usage", "cpu.stat"), b"\0")
+        assert case.reader.sample().memory_usage_bytes == 5
 
 
 class TestLimitsWritten:
@@ -221,7 +263,7 @@ class TestLimitsWritten:
         assert not case.reader.limits_written()
 
 
-@pytest.mark.parametrize("what", ["sample", "detail", "limits", "threads", "thread_ids", "process_ids"])
+@pytest.mark.parametrize("what", ["sample", "detail", "limits", "thread_ids", "process_ids"])
 def test_every_read_says_that_the_container_has_ended(case: Case, what: str) -> None:
     case.cgroup.remove()
     with pytest.raises(VanishedError):

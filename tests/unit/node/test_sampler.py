@@ -15,9 +15,11 @@ from tenantquota.node.containers import Container, Owner
 from tenantquota.node.processes import Proc
 from tenantquota.node.sampler import (
     DETAIL_TICKS,
-    PROCESSES_TICKS,
+    IDLE_FACTOR,
+    NODE_WAITED_US,
     RECHECK_TICKS,
-    RUN_DELAY_TICKS,
+    TASKS_TICKS,
+    WAITED_US,
     Sampler,
     Tick,
 )
@@ -325,7 +327,7 @@ class TestLimits:
         assert case.container.limits is not None
         assert case.container.limits.cpu_milli == 700
 
-    def test_otherwise_they_are_read_twice_a_minute(self, case: Case) -> None:
+    def test_otherwise_they_are_read_once_a_minute(self, case: Case) -> None:
         case.start()
         case.tick()
         times = set()
@@ -368,22 +370,42 @@ class TestLimits:
 
 class TestRareReads:
     def test_processes_and_details_each_at_its_own_rate(self, case: Case) -> None:
-        case.start()
-        case.tick(1 + 2 * DETAIL_TICKS)
+        cgroup = case.start()
+        for second in range(1 + 2 * DETAIL_TICKS):
+            case.use_cpu(cgroup, 3_000_000_000 + 1000 * second)
+            case.tick()
         container = case.container
         assert 3 <= len(container.details) <= 4
-        assert 2 * DETAIL_TICKS // PROCESSES_TICKS <= len(container.processes) <= 8
+        assert (
+            2 * DETAIL_TICKS // TASKS_TICKS <= len(container.processes) <= 2 * DETAIL_TICKS // TASKS_TICKS + 2
+        )
         assert len(container.samples) == min(60, 1 + 2 * DETAIL_TICKS)
 
+    def test_more_seldom_while_no_cpu_is_used(self, case: Case) -> None:
+        case.start()
+        case.tick(1 + 3 * IDLE_FACTOR * TASKS_TICKS)
+        assert 3 <= len(case.container.processes) <= 5
+        assert 1 <= len(case.container.details) <= 3
+
+    def test_at_once_when_cpu_is_used_after_a_long_rest(self, case: Case) -> None:
+        cgroup = case.start()
+        case.tick(2 * TASKS_TICKS + 1)
+        before = len(case.container.processes)
+        case.use_cpu(cgroup, 3_100_000_000)
+        case.tick()
+        assert len(case.container.processes) == before + 1
+
     def test_those_found_together_are_not_due_together(self, case: Case) -> None:
-        for number in range(12):
-            case.start(number, pod=number % 3)
+        cgroups = [case.start(number, pod=number % 3) for number in range(12)]
         case.tick()
         due = []
-        for _ in range(PROCESSES_TICKS):
+        for second in range(TASKS_TICKS):
             before = {container.id: len(container.processes) for container in case.sampler.containers}
+            for cgroup in cgroups:
+                case.use_cpu(cgroup, 3_100_000_000 + 1000 * second)
             case.tick()
             due.append(sum(len(c.processes) > before[c.id] for c in case.sampler.containers))
+        assert sum(due) >= 12
         assert max(due) <= 4
 
     def test_missed_ticks_delay_no_rare_read(self, case: Case) -> None:
@@ -394,34 +416,41 @@ class TestRareReads:
         assert len(case.container.processes) == 2
         assert len(case.container.details) == 2
 
-    def test_run_delay_is_read_at_once_where_a_thread_waits(self, case: Case) -> None:
+
+class TestRunDelay:
+    def contend(self, case: Case, cgroup: Cgroup, second: int, *, node_us: int, own_us: int) -> None:
+        """What a second with so much waiting leaves in the files."""
+        case.node_waits(node_us * second)
+        total = 700 + own_us * second
+        cgroup.write("cpu.pressure", f"some avg10=0.00 avg60=0.00 avg300=0.00 total={total}\n")
+        case.use_cpu(cgroup, 3_000_000_000 + 1000 * second)
+        case.thread(841, 1000 + 900 * second, 10 + 3 * second)
+
+    @pytest.mark.parametrize(
+        ("node_us", "own_us", "each_second"),
+        [
+            (NODE_WAITED_US + 1, WAITED_US + 1, True),
+            (NODE_WAITED_US + 1, WAITED_US, False),
+            (NODE_WAITED_US, WAITED_US, False),
+        ],
+    )
+    def test_is_read_at_once_where_a_thread_waits(
+        self, case: Case, node_us: int, own_us: int, each_second: bool
+    ) -> None:
         cgroup = case.start()
         case.thread(841, 1000, 10)
         case.thread(859, 0, 0)
         case.tick()
-        quiet = len(case.container.run_delays)
-        for second in range(1, RUN_DELAY_TICKS // 2):
-            case.node_waits(5000 * second)
-            cgroup.write(
-                "cpu.pressure", f"some avg10=0.00 avg60=0.00 avg300=0.00 total={700 + 2000 * second}\n"
-            )
-            case.thread(841, 1000 + 900 * second, 10 + 3 * second)
+        for second in range(1, 9):
+            self.contend(case, cgroup, second, node_us=node_us, own_us=own_us)
             case.tick()
-        seconds = RUN_DELAY_TICKS // 2 - 1
-        assert len(case.container.run_delays) == quiet + seconds
-        latest = case.container.run_delays.latest
-        assert latest is not None
-        assert (latest.run_delay_ns, latest.timeslices) == (900 * seconds, 3 * seconds)
+        found = case.container.run_delays.all()
+        if each_second:
+            assert [(of.run_delay_ns, of.timeslices) for of in found] == [(900 * n, 3 * n) for n in range(9)]
+        else:
+            assert 1 <= len(found) <= 3
 
-    def test_run_delay_is_read_seldom_where_none_waits(self, case: Case) -> None:
-        case.start()
-        case.thread(841, 1000, 10)
-        case.thread(859, 0, 0)
-        case.node_waits(0)
-        case.tick(2 + 3 * RUN_DELAY_TICKS)
-        assert 3 <= len(case.container.run_delays) <= 6
-
-    def test_without_pressure_of_the_node_it_is_read_each_second(self, tmp_path: Path) -> None:
+    def test_without_pressure_it_is_read_each_second(self, tmp_path: Path) -> None:
         with Case(tmp_path, 1) as case:
             (case.proc_root / "pressure" / "cpu").unlink()
             cgroup = case.start()

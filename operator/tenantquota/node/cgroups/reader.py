@@ -12,12 +12,18 @@ from tenantquota.node.cgroups.files import File, ReadErrors
 from tenantquota.node.cgroups.parsing import NO_LIMIT, Throttling
 from tenantquota.node.cgroups.watch import WRITES, Watch
 
-UNCHANGED_NS: Final = 10 * NANOSECONDS
-"""How long values are carried on that can't have changed by the container's own doing."""
+LITTLE_CPU_NS: Final = 1_000_000
+"""What a container does with less CPU time than this is not worth a look of its own: some MiB of memory, some
+hundred reads or writes."""
+LITTLE_SECONDS_NS: Final = 10 * NANOSECONDS
+"""How long values are carried on while that little is used."""
+IDLE_SECONDS_NS: Final = 30 * NANOSECONDS
+"""And while nothing is: others may still take its page cache or write its dirty pages."""
 STEP_BYTES: Final = 1 << 20
 """Memory usage that moved by this much makes another look at ``memory.stat`` worth its cost, which is that of
 all else together."""
 
+_AFTER_WAITING: Final = Sample._fields.index("cpu_waiting_us") + 1
 _NO_THROTTLING: Final = Throttling(None, None, None)
 _NO_IO: Final = (None, None)
 
@@ -33,7 +39,6 @@ class Files(NamedTuple):
     memory_pressure: File[int]
     io_pressure: File[int]
     io_bytes: File[tuple[int, int]]
-    threads: File[int]
     thread_ids: File[list[int]]
     process_ids: File[list[int]]
 
@@ -46,7 +51,9 @@ class Reader(ABC):
         self._limits_written = limits_written
         self._clock_ns = clock_ns
         self._last: Sample | None = None
-        self._carried_until_ns = 0
+        self._full_at_ns = 0
+        """When all files were read last, and the CPU time then."""
+        self._full_usage_ns = 0
         self._inactive_file_until_ns = 0
         self._usage_at_inactive_file = 0
 
@@ -58,30 +65,43 @@ class Reader(ABC):
         """
         at_ns, last = self._clock_ns(), self._last
         usage_ns = self._cpu_usage_ns()
-        if last is None or waiting_possible:
-            waiting_us = self._files.cpu_pressure.read()
+        if last is None or usage_ns is None or self._is_due(at_ns, usage_ns):
+            self._last = self._full_sample(at_ns, usage_ns)
         else:
-            waiting_us = last.cpu_waiting_us
-        if last is not None and usage_ns == last.cpu_usage_ns and at_ns < self._carried_until_ns:
-            self._last = last._replace(at_ns=at_ns, cpu_waiting_us=waiting_us)
-            return self._last
-        self._carried_until_ns = at_ns + UNCHANGED_NS
+            # who has not run at all has not ended a wait either
+            ran = usage_ns != last.cpu_usage_ns
+            waiting_us = self._files.cpu_pressure.read() if ran and waiting_possible else last.cpu_waiting_us
+            self._last = Sample(at_ns, usage_ns, *self._carried(last), waiting_us, *last[_AFTER_WAITING:])
+        return self._last
+
+    def _is_due(self, at_ns: int, usage_ns: int) -> bool:
+        """All files are worth reading."""
+        used_ns, age_ns = usage_ns - self._full_usage_ns, at_ns - self._full_at_ns
+        return not 0 <= used_ns < LITTLE_CPU_NS or age_ns >= (
+            LITTLE_SECONDS_NS if used_ns else IDLE_SECONDS_NS
+        )
+
+    def _full_sample(self, at_ns: int, usage_ns: int | None) -> Sample:
+        self._full_at_ns, self._full_usage_ns = at_ns, usage_ns or 0
         memory_usage_bytes = self._files.memory_usage.read()
         nr_periods, nr_throttled, throttled_ns = self._throttling() or _NO_THROTTLING
         io_read_bytes, io_written_bytes = self._io_bytes() or _NO_IO
-        self._last = Sample(
+        return Sample(
             at_ns=at_ns,
             cpu_usage_ns=usage_ns,
             nr_periods=nr_periods,
             nr_throttled=nr_throttled,
             throttled_ns=throttled_ns,
-            cpu_waiting_us=waiting_us,
+            cpu_waiting_us=self._files.cpu_pressure.read(),
             memory_usage_bytes=memory_usage_bytes,
             inactive_file_bytes=self._inactive_file(at_ns, memory_usage_bytes),
             io_read_bytes=io_read_bytes,
             io_written_bytes=io_written_bytes,
         )
-        return self._last
+
+    def _carried(self, last: Sample) -> Throttling:
+        """Throttling, where only the CPU time was read."""
+        return Throttling(last.nr_periods, last.nr_throttled, last.throttled_ns)
 
     def detail(self) -> Detail:
         files = self._files
@@ -100,10 +120,6 @@ class Reader(ABC):
     @abstractmethod
     def limits(self) -> Limits | None:
         """None where one of the files couldn't be read: a part of the limits would be a wrong limit."""
-
-    def threads(self) -> int | None:
-        """How many it has."""
-        return self._files.threads.read()
 
     def thread_ids(self) -> list[int] | None:
         """Of all its threads, as the reading process' PID namespace has them."""
@@ -135,7 +151,7 @@ class Reader(ABC):
             and abs(usage_bytes - self._usage_at_inactive_file) < STEP_BYTES
         ):
             return self._last.inactive_file_bytes
-        self._inactive_file_until_ns = at_ns + UNCHANGED_NS
+        self._inactive_file_until_ns = at_ns + LITTLE_SECONDS_NS
         self._usage_at_inactive_file = usage_bytes
         return self._files.inactive_file.read()
 

@@ -59,7 +59,6 @@ class V1Reader(Reader):
             memory_pressure=unified.seldom("memory.pressure", pressure) if unified else ABSENT,
             io_pressure=unified.seldom("io.pressure", pressure) if unified else ABSENT,
             io_bytes=blkio.kept(IO_FILE, parsing.io_service_bytes),
-            threads=pids.seldom("pids.current", parsing.number),
             thread_ids=pids.seldom("tasks", parsing.ids),
             process_ids=pids.seldom("cgroup.procs", parsing.ids),
         )

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from tenantquota.domain.usage import Limits
+from tenantquota.domain.usage import Limits, Sample
 from tenantquota.node.cgroups import parsing
 from tenantquota.node.cgroups.files import Directory, ReadErrors
 from tenantquota.node.cgroups.reader import Files, Reader, Written, limits_of
@@ -38,7 +38,6 @@ class V2Reader(Reader):
             memory_pressure=group.seldom("memory.pressure", parsing.pressure_some_us),
             io_pressure=group.seldom("io.pressure", parsing.pressure_some_us),
             io_bytes=group.kept("io.stat", parsing.io_stat),
-            threads=group.seldom("pids.current", parsing.number),
             thread_ids=group.seldom("cgroup.threads", parsing.ids),
             process_ids=group.seldom("cgroup.procs", parsing.ids),
         )
@@ -64,3 +63,6 @@ class V2Reader(Reader):
 
     def _throttling(self) -> parsing.Throttling | None:
         return self._last_throttling
+
+    def _carried(self, last: Sample) -> parsing.Throttling:
+        return self._last_throttling or super()._carried(last)
