@@ -28,7 +28,7 @@ down: ## Delete the cluster, stop what `make up` started.
 	@$(PYTHON) -m e2e.cluster down
 
 check: lint ## Linters, types and unit tests; no cluster.
-	$(VENV)/pytest tests/unit
+	$(VENV)/pytest tests/unit --numprocesses 2
 
 test: check up ## Everything: linters, set-up, all tests on the cluster.
 	$(VENV)/pytest tests/integration -m "not exclusive" --numprocesses 4
