@@ -1,6 +1,6 @@
 """Which containers there are: the kubelet's directories, listed again when the kernel says that one changed.
 
-docs/decisions/0009-finding-containers.md compares this with listing and with looking at every directory.
+docs/decisions/0016-finding-containers.md compares this with listing and with looking at every directory.
 """
 
 import os
