@@ -1,17 +1,19 @@
 """The operator's node agents as they run in the cluster, and what their metrics say."""
 
+import json
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from e2e.cluster.settings import NAMESPACE as OPERATOR_NAMESPACE
-from e2e.harness.cluster import DAEMON_SET, Cluster, Container, NoClusterError
+from e2e.harness.cluster import DAEMON_SET, NODE_REPORT, POD, Cluster, Container, Manifest, NoClusterError
 from e2e.harness.wait import NotYet, wait_until
 
 DAEMON_SET_NAME: Final = "tenantquota-node"
+ACCOUNT: Final = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{DAEMON_SET_NAME}"
 SELECTOR: Final = "app.kubernetes.io/component=node"
 PORT: Final = 8080
 TICK_DEADLINE_SECONDS: Final = 10
@@ -81,11 +83,37 @@ class NodeAgent:
     def node(self) -> NodeName:
         return self.itself.node
 
-    def scrape(self) -> Scrape:
+    def page(self) -> str:
+        """Its metrics as text."""
         path = f"/api/v1/namespaces/{self.itself.namespace}/pods/{self.itself.pod}:{PORT}/proxy/metrics"
+        return str(self.cluster.request("GET", path))
+
+    def scrape(self) -> Scrape:
         asked = time.time()
-        text = self.cluster.request("GET", path)
-        return Scrape.of(str(text), asked, time.time())
+        text = self.page()
+        return Scrape.of(text, asked, time.time())
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        """The first series of that name with those labels among its own; None where there is none."""
+        found = self.scrape().samples.get(name, {})
+        return next((value for own, value in found.items() if labels.items() <= own), None)
+
+    def report(self) -> Manifest:
+        """The NodeReport of its node."""
+        return self.cluster.get(NODE_REPORT, self.node)
+
+    def reported(self, namespace: str) -> dict[str, Manifest]:
+        """``POD/CONTAINER`` → what the report says, of the containers of a namespace."""
+        return {
+            f"{of['pod']}/{of['name']}": of
+            for of in self.report().get("containers", [])
+            if of["namespace"] == namespace
+        }
+
+    def python(self, script: str, *arguments: str) -> Any:
+        """What a script prints as JSON that runs beside the agent, with its rights."""
+        itself = ("exec", f"--namespace={self.itself.namespace}", self.itself.pod, "--")
+        return json.loads(self.cluster.kubectl(*itself, "python", "-c", script, *arguments))
 
     def next_tick(self, since: float | None = None) -> Scrape:
         """What a tick saw that began after ``since`` (this machine's clock; default: now).
@@ -142,3 +170,8 @@ def the_only(agents: dict[NodeName, NodeAgent], nodes: Collection[NodeName]) -> 
     """The agent of the one node on which everything is that is measured."""
     (node,) = set(nodes)
     return agents[node]
+
+
+def agent_beside(cluster: Cluster, pod: str, namespace: str) -> NodeAgent:
+    """The agent of the node that a pod runs on."""
+    return find_node_agents(cluster)[cluster.get(POD, pod, namespace)["spec"]["nodeName"]]

@@ -33,6 +33,8 @@ class NodeSettings(NamedTuple):
     node's own kubelet renews its Lease every 10 s."""
     cgroup_root: Path = Path("/sys/fs/cgroup")
     proc_root: Path = Path("/proc")
+    system_namespaces: frozenset[str] = SYSTEM_NAMESPACES
+    """Namespaces in which a quota holds nobody."""
     http_port: int = 8080
     api_server: str | None = None
     """None: where the kubelet says that it is."""
@@ -53,6 +55,7 @@ def parse(arguments: Sequence[str] | None = None) -> ControllerSettings | NodeSe
             report_seconds=options.report_seconds,
             cgroup_root=options.cgroup_root,
             proc_root=options.proc_root,
+            system_namespaces=SYSTEM_NAMESPACES | options.system_namespaces,
             http_port=options.http_port,
             api_server=options.api_server,
             credentials=options.credentials,
@@ -88,12 +91,6 @@ def _add_controller(commands: "Commands[argparse.ArgumentParser]") -> None:
         type=_positive_int,
         default=defaults.concurrency,
         help="requests to the API server at once",
-    )
-    controller.add_argument(
-        "--system-namespaces",
-        type=_names,
-        default=",".join(sorted(SYSTEM_NAMESPACES)),
-        help="namespaces never touched beside Kubernetes' own, separated by commas",
     )
 
 
@@ -131,6 +128,12 @@ def _add_node(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 def _add_common(parser: argparse.ArgumentParser, log_level: str, http_port: int) -> None:
     parser.add_argument("--log-level", choices=LOG_LEVELS, default=log_level, help="least level")
+    parser.add_argument(
+        "--system-namespaces",
+        type=_names,
+        default=",".join(sorted(SYSTEM_NAMESPACES)),
+        help="namespaces never touched beside Kubernetes' own, separated by commas",
+    )
     parser.add_argument(
         "--http-port", type=_positive_int, default=http_port, help="/metrics, /healthz and /readyz"
     )

@@ -8,9 +8,9 @@ import pytest
 
 from e2e.cluster.settings import NAMESPACE
 from e2e.harness.cgroups import node_bash
-from e2e.harness.cluster import POD, Cluster, Manifest, is_ready
+from e2e.harness.cluster import DAEMON_SET, POD, Cluster, Manifest
+from e2e.harness.node_agent import DAEMON_SET_NAME, NodeAgent, agent_beside
 from e2e.harness.wait import NotYet, wait_until
-from tests.integration.node_agent import AGENT, DAEMON_SET, NodeAgent, agent_of, find_agents
 from tests.integration.tenant import Tenant
 
 MI = 2**20
@@ -29,7 +29,7 @@ def tenant(cluster: Cluster, controller: object, new_namespace: Callable[[str], 
 
 @pytest.fixture(scope="module")
 def agent(tenant: Tenant) -> NodeAgent:
-    return agent_of(tenant.cluster, tenant.namespace, "first")
+    return agent_beside(tenant.cluster, "first", tenant.namespace)
 
 
 def until(check: Callable[[], bool], what: str) -> None:
@@ -59,7 +59,7 @@ class TestReport:
         tenant = Tenant(cluster, new_namespace("hand"))
         tenant.quota("300m", "64Mi", enforcement="Observe")
         tenant.start("first")
-        agent = agent_of(cluster, tenant.namespace, "first")
+        agent = agent_beside(cluster, "first", tenant.namespace)
         until(lambda: "first/agent" in agent.reported(tenant.namespace), "the container in the report")
         (container,) = cluster.running(tenant.namespace)
         script = """
@@ -81,7 +81,7 @@ class TestReport:
         tenant = Tenant(cluster, new_namespace("gone"))
         tenant.quota("300m", "64Mi")
         tenant.start("first")
-        agent = agent_of(cluster, tenant.namespace, "first")
+        agent = agent_beside(cluster, "first", tenant.namespace)
         until(lambda: f'tenant="{tenant.namespace}"' in agent.page(), "the tenant's series")
         cluster.delete(POD, "first", tenant.namespace)
 
@@ -120,13 +120,7 @@ class TestMetrics:
             assert agent.metric("tenantquota_container_cpu_limit_cores", **of) == 0.3
 
     def test_no_read_failed(self, agent: NodeAgent) -> None:
-        errors = [
-            (labels, value)
-            for name, labels, value in agent.metrics()
-            if name == "tenantquota_node_read_errors_total"
-        ]
-
-        assert errors == []
+        assert agent.scrape().samples.get("tenantquota_node_read_errors_total", {}) == {}
 
 
 FILES_OF_ONE = "import json, os; print(json.dumps(len(os.listdir('/proc/1/fd'))))"
@@ -243,16 +237,14 @@ class TestSafety:
     ) -> None:
         """What hostPID is for: the same pod without it."""
         cluster = tenant.cluster
-        name = f"{agent.pod}-without-host-pid"
+        name = f"{agent.itself.pod}-without-host-pid"
         cluster.apply(without_host_pid(cluster, name, agent.node))
         try:
-            blind = NodeAgent(cluster, name, agent.node)
+            (itself,) = cluster.wait_ready(NAMESPACE, 1, selector="test=without-host-pid")
+            blind = NodeAgent(cluster, itself)
             of = {"namespace": tenant.namespace, "pod": "first"}
             wait_until(
-                lambda: (
-                    is_ready(cluster.get(POD, name, NAMESPACE))
-                    and (blind.metric("tenantquota_node_ticks_total") or 0) > 15
-                ),
+                lambda: (blind.metric("tenantquota_node_ticks_total") or 0) > 15,
                 what="fifteen ticks of the one without hostPID",
                 deadline_seconds=120,
             )
@@ -264,12 +256,12 @@ class TestSafety:
 
 
 def without_host_pid(cluster: Cluster, name: str, node: str) -> Manifest:
-    template = cluster.get(DAEMON_SET, AGENT, NAMESPACE)["spec"]["template"]
+    template = cluster.get(DAEMON_SET, DAEMON_SET_NAME, NAMESPACE)["spec"]["template"]
     spec = template["spec"] | {"nodeName": node, "hostPID": False}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"test": "without-host-pid"}},
         "spec": spec,
     }
 
@@ -283,17 +275,17 @@ class TestEnd:
         logs = subprocess.Popen(
             [
                 *("kubectl", "--context", cluster.context, "logs", "--follow", "--tail=1"),
-                *(f"--namespace={NAMESPACE}", agent.pod),
+                *(f"--namespace={NAMESPACE}", agent.itself.pod),
             ],
             stdout=subprocess.PIPE,
             text=True,
         )
-        cluster.delete(POD, agent.pod, NAMESPACE)
+        cluster.delete(POD, agent.itself.pod, NAMESPACE)
         said, _ = logs.communicate(timeout=60)
 
         assert "stopped after" in said
-        successor = agent_of(cluster, tenant.namespace, "first")
-        assert successor.pod != agent.pod
+        successor = agent_beside(cluster, "first", tenant.namespace)
+        assert successor.itself.pod != agent.itself.pod
 
         def goes_on() -> bool:
             return agent.report()["heartbeat"] > before and agent.reported(tenant.namespace).keys() == {
@@ -302,4 +294,3 @@ class TestEnd:
             }
 
         wait_until(goes_on, what="a report of the successor", deadline_seconds=60)
-        assert find_agents(cluster)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from e2e.cluster.settings import CONTEXT, NAMESPACE
-from e2e.harness.cluster import NODE, Cluster
+from e2e.harness.cluster import NODE, NODE_REPORT, Cluster
+from e2e.harness.node_agent import ACCOUNT, DAEMON_SET_NAME, NodeAgent
 from e2e.harness.wait import wait_until
 from tests.integration.kubectl import Answer, Kubectl, Manifest
-from tests.integration.node_agent import ACCOUNT, AGENT, NODE_REPORT, NodeAgent, find_agents
 
 NODE_CLAIM = "authentication.kubernetes.io/node-name"
 OTHER = "test-node-of-nobody"
@@ -35,8 +35,8 @@ def apply(kubectl: Kubectl, node: str, *options: str) -> Answer:
 
 
 @pytest.fixture(scope="module")
-def agent(cluster: Cluster) -> NodeAgent:
-    return find_agents(cluster)[0]
+def agent(node_agents: dict[str, NodeAgent]) -> NodeAgent:
+    return next(iter(node_agents.values()))
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def token(cluster: Cluster, kubectl: Kubectl) -> Iterator[str]:
     try:
         yield (
             kubectl(
-                *("create", "token", AGENT, f"--namespace={NAMESPACE}"),
+                *("create", "token", DAEMON_SET_NAME, f"--namespace={NAMESPACE}"),
                 *("--bound-object-kind=Node", f"--bound-object-name={OTHER}"),
             )
             .ok()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tenantquota.api.names import SYSTEM_NAMESPACES
 from tenantquota.settings import ControllerSettings, NodeSettings, parse
 
 
@@ -21,11 +22,14 @@ def test_every_option_of_the_node_agent() -> None:
             "--report-seconds=60",
             "--cgroup-root=/a",
             "--proc-root=/b",
+            "--system-namespaces=c,d",
             "--http-port=9000",
             "--api-server=https://h:1",
             "--credentials=/c",
         ]
-    ) == NodeSettings("debug", 60, Path("/a"), Path("/b"), 9000, "https://h:1", Path("/c"))
+    ) == NodeSettings(
+        "debug", 60, Path("/a"), Path("/b"), SYSTEM_NAMESPACES | {"c", "d"}, 9000, "https://h:1", Path("/c")
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tenantquota.api.tenantquota import Enforcement, LabelSelector, TenantQuotaStatus
+from tenantquota.api.tenantquota import Enforcement, TenantQuotaStatus
+from tenantquota.domain.labels import Selector
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Quota:
     generation: int
     resource_version: int
     tenant: str
-    selector: LabelSelector | None
+    selector: Selector | None
     container: ContainerQuota
     budget: Budget
     enforcement: Enforcement

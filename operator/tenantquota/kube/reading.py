@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from tenantquota.api import nodereport
 from tenantquota.api.names import DECLARED_ANNOTATION, TENANT_LABEL
 from tenantquota.api.tenantquota import Budget as BudgetSpec
-from tenantquota.api.tenantquota import ContainerResources, TenantQuotaSpec, TenantQuotaStatus
+from tenantquota.api.tenantquota import ContainerResources, LabelSelector, TenantQuotaSpec, TenantQuotaStatus
 from tenantquota.domain.budgets import OwnedResourceQuota
+from tenantquota.domain.labels import Selector, requirement
 from tenantquota.domain.model import (
     Budget,
     Container,
@@ -48,7 +49,7 @@ def read_quota(body: Body) -> Quota | InvalidQuota:
             generation=metadata["generation"],
             resource_version=int(metadata["resourceVersion"]),
             tenant=spec.tenant or metadata["namespace"],
-            selector=spec.selector,
+            selector=_selector(spec.selector),
             container=_container_quota(spec.container),
             budget=_budget(spec.budget),
             enforcement=spec.enforcement,
@@ -64,6 +65,15 @@ def _problem(error: ValidationError | QuantityError) -> str:
     if isinstance(error, QuantityError):
         return str(error)
     return "; ".join(f"spec.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+
+
+def _selector(selector: LabelSelector | None) -> Selector | None:
+    if selector is None:
+        return None
+    return Selector(
+        selector.match_labels,
+        tuple(requirement(each.key, each.operator, each.values) for each in selector.match_expressions),
+    )
 
 
 def _container_quota(container: ContainerResources) -> ContainerQuota:

@@ -18,8 +18,9 @@ from tenantquota.node.cgroups.layout import LayoutError
 from tenantquota.node.cgroups.node import NodeCgroups
 from tenantquota.node.exposition import CONTENT_TYPE
 from tenantquota.node.http import Answer, Server
+from tenantquota.node.informer import Index, Informer
 from tenantquota.node.metrics import AgentState, View, exposition
-from tenantquota.node.owners import PodIndex, PodWatch
+from tenantquota.node.owners import PODS, QUOTAS, Pod, Quota, TenantsPods, read_pod, read_quota
 from tenantquota.node.processes import Proc
 from tenantquota.node.report import Reporter, ReportWriter
 from tenantquota.node.sampler import PERIOD_SECONDS, Sampler
@@ -52,15 +53,18 @@ class _Agent:
         self._node = node
         self._stop = threading.Event()
         self._broken = False
-        self._index = PodIndex()
-        self._watch = PodWatch(api, node.name, self._index, self._stop)
+        pods, quotas = Index[Pod](), Index[Quota]()
+        of_this_node = {"fieldSelector": f"spec.nodeName={node.name}"}
+        self._pods_informer = Informer(api, PODS, of_this_node, read_pod, pods, self._stop)
+        self._quotas_informer = Informer(api, QUOTAS, {}, read_quota, quotas, self._stop)
+        self._owners = TenantsPods(pods, quotas, settings.system_namespaces)
         self._writer = ReportWriter(api, node.name, self._stop)
         self._reporter = Reporter(node, settings.report_seconds, self._writer.put)
         errors = ReadErrors()
         self._sampler = Sampler(
             NodeCgroups(settings.cgroup_root, errors),
             Proc(settings.proc_root, errors),
-            self._index,
+            self._owners,
             errors,
         )
         self._ticks = Ticks(PERIOD_SECONDS, _signalled)
@@ -71,8 +75,8 @@ class _Agent:
             errors,
             self._sampler,
             self._writer,
-            lambda: self._watch.errors,
-            lambda: len(self._index),
+            {"pods": self._pods_informer, "tenantquotas": self._quotas_informer},
+            self._owners,
             self._totals,
         )
         self._server = Server(
@@ -86,7 +90,8 @@ class _Agent:
         # something, and no delay.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         for name, target in (
-            ("pods", self._watch.run),
+            ("pods", self._pods_informer.run),
+            ("tenantquotas", self._quotas_informer.run),
             ("report", self._writer.run),
             ("http", self._server.serve_forever),
         ):
@@ -111,7 +116,7 @@ class _Agent:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _tick(self, number: int) -> None:
-        complete = self._index.complete  # of before the tick, which then knew every owner
+        complete = self._owners.complete  # of before the tick, which then knew every owner
         tick = self._sampler.tick(number)
         containers = tuple(self._sampler.containers)
         self._totals.add(containers)
@@ -129,8 +134,8 @@ class _Agent:
         return Answer(503, f"the last tick was {age:.0f} s ago\n".encode())
 
     def _readyz(self) -> Answer:
-        if not self._index.complete:
-            return Answer(503, b"the pods of this node are not known yet\n")
+        if not self._owners.complete:
+            return Answer(503, b"which of this node's pods are tenants' is not known yet\n")
         if not self._ticks.begun:
             return Answer(503, b"nothing was sampled yet\n")
         return Answer(200, b"ok\n")

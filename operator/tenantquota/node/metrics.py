@@ -8,14 +8,16 @@ whole: the last records, never the windows.
 import os
 import resource
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tenantquota.domain.usage import NANOSECONDS
 from tenantquota.node.cgroups.files import ReadErrors
 from tenantquota.node.containers import Container
 from tenantquota.node.exposition import Exposition, Value, labels
+from tenantquota.node.informer import Informer
+from tenantquota.node.owners import TenantsPods
 from tenantquota.node.report import ReportWriter
 from tenantquota.node.sampler import Sampler
 from tenantquota.node.ticks import Ticks
@@ -42,8 +44,8 @@ class AgentState(NamedTuple):
     errors: ReadErrors
     sampler: Sampler
     report: ReportWriter
-    watch_errors: Callable[[], int]
-    pods: Callable[[], int]
+    informers: Mapping[str, Informer[Any]]
+    owners: TenantsPods
     totals: TenantTotals
 
 
@@ -289,11 +291,16 @@ def _agent(page: Exposition, view: View, state: AgentState) -> None:
         one(state.sampler.counter_resets),
     )
     page.gauge(f"{prefix}_containers", "Containers that are followed.", one(len(view.containers)))
-    page.gauge(f"{prefix}_pods", "Pods of tenants on this node, by the API server.", one(state.pods()))
+    page.gauge(
+        f"{prefix}_pods", "Pods of tenants on this node, by the API server.", one(state.owners.count())
+    )
     page.counter(
         f"{prefix}_api_errors_total",
         "Requests that the API server refused or didn't answer.",
-        by("request", {"pods": state.watch_errors(), "report": report.errors}),
+        by(
+            "request",
+            {name: informer.errors for name, informer in state.informers.items()} | {"report": report.errors},
+        ),
     )
     page.counter(
         f"{prefix}_reports_total",

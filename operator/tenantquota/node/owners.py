@@ -1,48 +1,48 @@
-"""Whose a container is: the pods of this node that belong to a tenant, followed at the API server.
+"""Whose a container is, by the node's pods and the TenantQuotas that select them.
 
-While the API server doesn't answer, what was known last stays true: a tenant's pods don't change hands.
+By the quotas and not by the tenant label, which only admission and the controller keep true: quotas that
+observe leave pods as they are, and on a pod that no quota selects the label is anybody's to write.
 """
 
-import json
-import logging
-import random
-import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
-from tenantquota.api.names import TENANT_LABEL
-from tenantquota.kube.plain import ApiError, ApiServer
+from tenantquota.api.names import GROUP, VERSION
+from tenantquota.domain.labels import Selector, requirement, tenant_of
 from tenantquota.node.containers import Owner
-
-LOG: Final = logging.getLogger(__name__)
+from tenantquota.node.informer import Index
 
 PODS: Final = "/api/v1/pods"
-PAGE: Final = 50
-"""Pods in one answer: some 10 KB each as JSON, and ten times that as objects, which the agent's memory holds
-for a moment."""
-FIRST_DELAY_SECONDS: Final = 0.1
-LONGEST_DELAY_SECONDS: Final = 10.0
-_GONE: Final = 410
+QUOTAS: Final = f"/apis/{GROUP}/{VERSION}/tenantquotas"
 _STATUSES: Final = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 
 
 class Pod(NamedTuple):
     """What of a pod matters here."""
 
-    tenant: str
     namespace: str
     name: str
+    labels: Mapping[str, str]
     containers: Mapping[str, str]
     """Container id → name, of those that the kubelet has told of."""
     settled: bool
     """The kubelet has told of every container that is to run now."""
 
 
+class Quota(NamedTuple):
+    """What of a TenantQuota matters here. A ``domain.labels.Claimant``."""
+
+    namespace: str
+    tenant: str
+    selector: Selector | None
+    enforces: bool
+
+
 def read_pod(manifest: Any) -> tuple[str, Pod]:
     """The pod's uid, and what matters of it.
 
     Raises:
-        ValueError: it is no pod of a tenant.
+        ValueError: it is no pod.
     """
     try:
         metadata, spec, status = manifest["metadata"], manifest["spec"], manifest.get("status", {})
@@ -52,16 +52,11 @@ def read_pod(manifest: Any) -> tuple[str, Pod]:
             for of in status.get(statuses) or ()
             if of.get("containerID")
         }
-        pod = Pod(
-            tenant=metadata["labels"][TENANT_LABEL],
-            namespace=metadata["namespace"],
-            name=metadata["name"],
-            containers=containers,
-            settled=_is_settled(spec, status),
-        )
+        labels = dict(metadata.get("labels") or {})
+        pod = Pod(metadata["namespace"], metadata["name"], labels, containers, _is_settled(spec, status))
         return metadata["uid"], pod
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a pod of a tenant: {error!r}") from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"not a pod: {error!r}") from error
 
 
 def _is_settled(spec: Any, status: Any) -> bool:
@@ -80,149 +75,87 @@ def _is_final(state: Any, restart_policy: str) -> bool:
     return restart_policy == "Never" or ended.get("exitCode") == 0
 
 
-class PodIndex:
-    """The pods by uid. Written by one thread, read by any."""
+def read_quota(manifest: Any) -> tuple[str, Quota]:
+    """The TenantQuota's uid, and what matters of it.
 
-    def __init__(self) -> None:
-        self._pods: dict[str, Pod] = {}
-        self._revision = 0
-        self.complete = False
-        """Whether all pods were ever known."""
+    Raises:
+        ValueError: it is no TenantQuota.
+    """
+    try:
+        metadata, spec = manifest["metadata"], manifest["spec"]
+        namespace = metadata["namespace"]
+        quota = Quota(
+            namespace,
+            spec.get("tenant") or namespace,
+            _selector(spec.get("selector")),
+            spec.get("enforcement", "Enforce") == "Enforce",
+        )
+        return metadata["uid"], quota
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"not a TenantQuota: {error!r}") from error
+
+
+def _selector(manifest: Any) -> Selector | None:
+    if manifest is None:
+        return None
+    return Selector(
+        dict(manifest.get("matchLabels") or {}),
+        tuple(
+            requirement(each["key"], each["operator"], each.get("values") or ())
+            for each in manifest.get("matchExpressions") or ()
+        ),
+    )
+
+
+class TenantsPods:
+    """Joins pods and quotas; see ``containers.Owners``.
+
+    Args:
+        system_namespaces: where a quota holds nobody.
+    """
+
+    def __init__(
+        self, pods: Index[Pod], quotas: Index[Quota], system_namespaces: Collection[str] = frozenset()
+    ) -> None:
+        self._pods = pods
+        self._quotas = quotas
+        self._system_namespaces = system_namespaces
+        self._by_namespace: tuple[int, Mapping[str, list[Quota]]] = (-1, {})
+        """And the quotas' revision that it was made from; one value, since two threads ask."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that says whose a container is was ever known."""
+        return self._pods.complete and self._quotas.complete
 
     @property
     def revision(self) -> int:
-        return self._revision
+        return self._pods.revision + self._quotas.revision
 
-    def __len__(self) -> int:
-        return len(self._pods)
+    def count(self) -> int:
+        """How many of the pods are tenants'."""
+        return sum(self._tenant_of(pod) is not None for pod in self._pods.values())
 
     def owner_of(self, pod_uid: str, container_id: str) -> Owner | None:
-        """See ``containers.Owners``.
-
-        A container that the kubelet has not told of yet is its pod's as long as another one is awaited there;
-        afterwards what is left without a name is the pause container.
-        """
+        """A container that the kubelet has not told of yet is its pod's as long as another one is awaited
+        there; afterwards what is left without a name is the pause container."""
         pod = self._pods.get(pod_uid)
         if pod is None:
             return None
         name = pod.containers.get(container_id)
         if name is None and pod.settled:
             return None
-        return Owner(pod.tenant, pod.namespace, pod.name, name or "")
+        tenant = self._tenant_of(pod)
+        return None if tenant is None else Owner(tenant, pod.namespace, pod.name, name or "")
 
-    def replace(self, pods: Mapping[str, Pod]) -> None:
-        """These are all."""
-        if self._pods != pods:
-            self._pods = dict(pods)
-            self._revision += 1
-        self.complete = True
-
-    def put(self, uid: str, pod: Pod) -> None:
-        if self._pods.get(uid) != pod:
-            self._pods[uid] = pod
-            self._revision += 1
-
-    def drop(self, uid: str) -> None:
-        if self._pods.pop(uid, None) is not None:
-            self._revision += 1
-
-
-class PodWatch:
-    """Keeps an index true: lists the pods once, then follows the changes, for as long as the program runs.
-
-    Args:
-        stop: ends ``run`` at the next event or delay.
-    """
-
-    def __init__(self, api: ApiServer, node: str, index: PodIndex, stop: threading.Event) -> None:
-        self._api = api
-        self._index = index
-        self._stop = stop
-        self._selection = {
-            "fieldSelector": f"spec.nodeName={node}",
-            "labelSelector": TENANT_LABEL,
-        }
-        self._version: str | None = None
-        """How far the changes are known; None: everything must be listed anew."""
-        self._fruitless = 0
-        """Attempts in a row that brought nothing."""
-        self.errors = 0
-
-    def run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                if self._version is None:
-                    self._list()
-                self._follow()
-            except ApiError as error:
-                if error.status == _GONE:
-                    self._version = None
-                self._failed(error)
-            except ValueError as error:
-                self._version = None  # whatever it was to tell, a list will
-                self._failed(error)
-            self._stop.wait(self._delay_seconds())
-
-    def _list(self) -> None:
-        pods: dict[str, Pod] = {}
-        page: dict[str, str] = {}
-        while True:
-            answer = self._api.get(PODS, {**self._selection, "limit": PAGE, **page})
-            try:
-                pods.update(read_pod(item) for item in answer.get("items") or ())
-                metadata = answer["metadata"]
-                version = str(metadata["resourceVersion"])
-            except (KeyError, TypeError, AttributeError) as error:
-                raise ValueError(f"not a list of pods: {error!r}") from error
-            if not metadata.get("continue"):
-                break
-            page = {"continue": metadata["continue"]}
-        self._index.replace(pods)
-        self._version = version
-        LOG.info("%d pods of tenants on this node", len(pods))
-
-    def _follow(self) -> None:
-        """Until the API server ends the stream, as it does every few minutes."""
-        query: dict[str, str | int] = {
-            **self._selection,
-            "watch": 1,
-            "allowWatchBookmarks": "true",
-            "resourceVersion": str(self._version),
-            # not every agent at the same moment
-            "timeoutSeconds": random.randint(300, 600),  # noqa: S311 - no secret
-        }
-        known = self._version
-        with self._api.lines(PODS, query) as lines:
-            self._take(lines)
-        if self._version == known:
-            self._fruitless += 1  # no failure, but nothing to hurry for
-
-    def _take(self, lines: Iterable[bytes]) -> None:
-        for line in lines:
-            try:
-                event = json.loads(line)
-                kind, manifest = event["type"], event["object"]
-                if kind == "ERROR":
-                    raise ApiError(f"watch of pods: {manifest.get('message')}", manifest.get("code"))
-                version = manifest["metadata"]["resourceVersion"]
-            except (KeyError, TypeError, AttributeError) as error:
-                raise ValueError(f"not a watch event: {error!r}") from error
-            if kind == "DELETED":
-                self._index.drop(manifest["metadata"].get("uid", ""))
-            elif kind != "BOOKMARK":
-                self._index.put(*read_pod(manifest))
-            self._version = version
-            self._fruitless = 0
-            if self._stop.is_set():
-                return
-
-    def _failed(self, error: Exception) -> None:
-        self.errors += 1
-        # the first of a row is news, the rest are counted
-        LOG.log(logging.DEBUG if self._fruitless else logging.WARNING, "%s", error)
-        self._fruitless += 1
-
-    def _delay_seconds(self) -> float:
-        """Grows while nothing comes through; random, so that agents don't come in step."""
-        longest = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(self._fruitless, 16))
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+    def _tenant_of(self, pod: Pod) -> str | None:
+        revision = self._quotas.revision  # of before a look at them: what comes meanwhile counts next time
+        known, by_namespace = self._by_namespace
+        if revision != known:
+            grouped: dict[str, list[Quota]] = {}
+            for quota in self._quotas.values():
+                if quota.namespace not in self._system_namespaces:
+                    grouped.setdefault(quota.namespace, []).append(quota)
+            self._by_namespace = (revision, by_namespace := grouped)
+        quotas = by_namespace.get(pod.namespace)
+        return None if quotas is None else tenant_of(quotas, pod.labels)

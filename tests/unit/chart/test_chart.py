@@ -229,9 +229,9 @@ class TestNode:
 
         assert of["command"] == ["python", "-m", "tenantquota", "node"]
         settings = parse(["node", *of["args"]])
-        assert settings == parse(["node", "--cgroup-root=/host/sys/fs/cgroup"]), (
-            "the chart's defaults are the program's"
-        )
+        assert settings == parse(
+            ["node", "--cgroup-root=/host/sys/fs/cgroup", f"--system-namespaces={','.join(SYSTEM)}"]
+        ), "the chart's defaults are the program's"
         assert of["ports"] == [{"name": "http", "containerPort": settings.http_port}]
 
     def test_may_do_nothing_to_the_node(self, spec: Manifest) -> None:
@@ -379,6 +379,7 @@ class TestRoles:
     def test_node_agent_may_do_only_this(self, default: list[Manifest]) -> None:
         assert find(default, "ClusterRole", "tenantquota-node")["rules"] == [
             {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
+            {"apiGroups": ["tenantquota.io"], "resources": ["tenantquotas"], "verbs": ["list", "watch"]},
             {"apiGroups": ["tenantquota.io"], "resources": ["nodereports"], "verbs": ["create", "patch"]},
         ]
 

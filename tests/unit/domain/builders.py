@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from tenantquota.api.tenantquota import Enforcement, LabelSelector
+from tenantquota.api.tenantquota import Enforcement
+from tenantquota.domain.labels import Selector
 from tenantquota.domain.model import (
     Budget,
     Container,
@@ -52,7 +53,7 @@ def quota(
         generation=1,
         resource_version=1,
         tenant="acme",
-        selector=LabelSelector(match_labels=labels) if labels else None,
+        selector=Selector(labels) if labels else None,
         container=ContainerQuota(
             cpu, memory * MI, cpu_request, memory_request * MI if memory_request is not None else None
         ),

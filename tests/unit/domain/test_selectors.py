@@ -1,39 +1,5 @@
-import pytest
-
-from tenantquota.api.tenantquota import LabelSelector
-from tenantquota.domain.selectors import claim, selects
+from tenantquota.domain.selectors import claim
 from tests.unit.domain.builders import container, pod, quota, res
-
-
-def expression(operator: str, *values: str) -> LabelSelector:
-    return LabelSelector.model_validate(
-        {"matchExpressions": [{"key": "a", "operator": operator, "values": values}]}
-    )
-
-
-@pytest.mark.parametrize(
-    ("selector", "labels", "expected"),
-    [
-        (None, {}, True),
-        (LabelSelector(match_labels={"a": "1"}), {"a": "1", "b": "2"}, True),
-        (LabelSelector(match_labels={"a": "1"}), {"a": "2"}, False),
-        (LabelSelector(match_labels={"a": "1"}), {}, False),
-        (expression("In", "1", "2"), {"a": "2"}, True),
-        (expression("In", "1", "2"), {}, False),
-        (expression("NotIn", "1"), {"a": "2"}, True),
-        (expression("NotIn", "1"), {}, True),
-        (expression("NotIn", "1"), {"a": "1"}, False),
-        (expression("Exists"), {"a": ""}, True),
-        (expression("Exists"), {}, False),
-        (expression("DoesNotExist"), {}, True),
-        (expression("DoesNotExist"), {"a": "1"}, False),
-    ],
-)
-def test_selectors_mean_what_kubernetes_means(
-    selector: LabelSelector | None, labels: dict[str, str], expected: bool
-) -> None:
-    assert selects(selector, labels) is expected
-
 
 blue = pod(container(res()), name="blue", labels={"color": "blue"})
 red = pod(container(res()), name="red", labels={"color": "red"})

@@ -35,7 +35,7 @@ def pod(
             "name": f"agent-{uid}",
             "namespace": f"ns-{tenant}",
             "resourceVersion": version,
-            "labels": {"tenantquota.io/tenant": tenant},
+            "labels": {"app": "agent"},
         },
         "spec": {"containers": [{"name": name} for name in names]},
         "status": {
@@ -46,6 +46,14 @@ def pod(
             ]
         },
     } | fields
+
+
+def quota(uid: str, of: str, *, version: str = "1", **spec: Any) -> Manifest:
+    """A TenantQuota for the pods of tenant ``of``."""
+    return {
+        "metadata": {"uid": uid, "name": uid, "namespace": f"ns-{of}", "resourceVersion": version},
+        "spec": {"container": {"limits": {"cpu": "1", "memory": "1Gi"}}, **spec},
+    }
 
 
 def event(kind: str, manifest: Manifest) -> bytes:
@@ -60,13 +68,15 @@ EXPIRED: Final = event("ERROR", {"kind": "Status", "code": 410, "message": "too 
 
 
 class FakeApiServer(ThreadingHTTPServer):
-    """Lists ``pods``, and answers each watch with the next of ``streams`` (when there is none: HOLD)."""
+    """Lists ``pods`` and ``quotas``, and answers each watch of pods with the next of ``streams`` (when there
+    is none, as for quotas: HOLD)."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.pods: list[Manifest] = []
+        self.quotas: list[Manifest] = []
         self.version = "100"
         self.streams: deque[Sequence[bytes]] = deque()
         self.refusals: deque[tuple[int, bytes]] = deque()
@@ -110,9 +120,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self._refuse():
             return
         if "watch" in query:
-            self._stream(self.server.streams.popleft() if self.server.streams else (HOLD,))
+            told = self.server.streams and not self._is_about_quotas()
+            self._stream(self.server.streams.popleft() if told else (HOLD,))
         else:
-            self._list(query)
+            self._list(query, self.server.quotas if self._is_about_quotas() else self.server.pods)
 
     def do_PATCH(self) -> None:
         self._note()
@@ -133,13 +144,16 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(*self.server.refusals.popleft())
         return True
 
-    def _list(self, query: dict[str, str]) -> None:
+    def _is_about_quotas(self) -> bool:
+        return urlsplit(self.path).path.endswith("/tenantquotas")
+
+    def _list(self, query: dict[str, str], objects: Sequence[Manifest]) -> None:
         start, size = int(query.get("continue", 0)), int(query["limit"])
         end = start + size
         metadata = {"resourceVersion": self.server.version}
-        if end < len(self.server.pods):
+        if end < len(objects):
             metadata["continue"] = str(end)
-        self._answer(200, json.dumps({"metadata": metadata, "items": self.server.pods[start:end]}).encode())
+        self._answer(200, json.dumps({"metadata": metadata, "items": objects[start:end]}).encode())
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from e2e.harness.wait import NotYet, wait_until
 from tests.unit.kube.test_plain import token
-from tests.unit.node.apiserver import HOLD, REFUSE, FakeApiServer, event, pod, serving
+from tests.unit.node.apiserver import HOLD, REFUSE, FakeApiServer, event, pod, quota, serving
 
 DEADLINE_SECONDS = 30.0
 OPERATOR = Path(__file__).parents[3] / "operator"
@@ -158,6 +158,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     started: list[subprocess.Popen[str]] = []
     with serving() as api:
         api.pods = [pod(POD_UID, CONTAINER_ID)]
+        api.quotas = [quota("q1", "acme")]
         yield World(api, cgroups, leaf, credentials, started)
     for process in started:
         process.kill()

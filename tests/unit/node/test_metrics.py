@@ -36,7 +36,9 @@ def page(*containers: Container, totals: TenantTotals | None = None) -> bytes:
         last_write_seconds=1.7e9,
     )
     sampler = SimpleNamespace(counter_resets=1)
-    parts: Any = (ticks, errors, sampler, report, lambda: 5, lambda: 6, totals or TenantTotals())
+    informers = {"pods": SimpleNamespace(errors=5), "tenantquotas": SimpleNamespace(errors=0)}
+    owners = SimpleNamespace(count=lambda: 6)
+    parts: Any = (ticks, errors, sampler, report, informers, owners, totals or TenantTotals())
     view = View(containers, time.monotonic_ns(), 0.001)
     return exposition(view, AgentState(*parts), Path("/proc"))
 
