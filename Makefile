@@ -31,7 +31,7 @@ check: lint ## Linters, types and unit tests; no cluster.
 	$(VENV)/pytest tests/unit --numprocesses 2
 
 test: check up ## Everything: linters, set-up, all tests on the cluster.
-	$(VENV)/pytest tests/integration -m "not exclusive" --numprocesses 4
+	$(VENV)/pytest tests/integration -m "not exclusive" --numprocesses 4 --dist loadgroup
 	$(VENV)/pytest tests/integration -m exclusive
 	$(VENV)/python -m e2e.cgroup2vm
 	$(VENV)/pytest e2e

@@ -14,6 +14,9 @@ from e2e.harness.node_agent import NodeAgent, Scrape
 from e2e.harness.wait import NotYet, wait_until
 from tests.integration.tenant import MI, Tenant
 
+pytestmark = pytest.mark.xdist_group("accuracy")
+"""One process runs them all, on one workload: the node has no CPU for a weighty one per process."""
+
 COUNTED_WITHIN_SECONDS = 15
 """Files and processes are counted every ten seconds."""
 CPU_USED = "cpu_usage_seconds_total"
@@ -60,7 +63,7 @@ def figures(cluster: Cluster) -> Iterator[dict[str, Any]]:
     write_report("node_accuracy", {"machine": machine(cluster.version), **found})
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def workload(
     cluster: Cluster,
     controller: Container,
@@ -96,6 +99,7 @@ def test_a_third_of_a_core(workload: Workload, figures: dict[str, Any]) -> None:
 
 def test_held_memory(workload: Workload, figures: dict[str, Any]) -> None:
     """100 MiB, within 2 MiB."""
+    workload.agent.hold(0)
     before = workload.said("memory_usage_bytes")
     workload.agent.hold(100 * MI)
     held = workload.said("memory_usage_bytes") - before
