@@ -43,6 +43,7 @@ def up(settings: Settings, console: Console) -> None:
         console.say(f"a cluster {CLUSTER} is left from an engine that was stopped hard: making it anew")
         kind.delete()
     ensure_cluster(settings, console)
+    kind.count_io(kind.nodes(), console)
     ensure_operator(settings, console)
     console.say(f"The cluster {CLUSTER} is up, with the operator in it (context {CONTEXT}).")
     console.say("Next: make demo; kubectl get tenantquotas -A; make down removes it.")
