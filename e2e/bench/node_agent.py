@@ -1,7 +1,7 @@
 """What the node agent costs on a real node, everything included, for ever more containers of the same sort.
 
 Its own cgroup says so: sampling, its watch of the pods, its report, and answering Prometheus. Containers are
-idle, as most agents are most of the time, and then some of them burst.
+idle, as most agents are most of the time; then some of them burst; then they want more CPU than there is.
 """
 
 import time
@@ -23,9 +23,24 @@ CONTAINERS_PER_POD: Final = 5
 PODS_PER_TENANT: Final = 5
 SCRAPE_SECONDS: Final = 15
 """As a Prometheus would ask."""
-BURSTS_AT_ONCE: Final = 5
-BURST_PERCENT: Final = 15
 REQUESTS: Final = {"cpu": "1m", "memory": "4Mi"}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What agents do, others every SCRAPE_SECONDS.
+
+    Attributes:
+        at_once: how many do something.
+        percent: of a core each.
+    """
+
+    name: str
+    at_once: int
+    percent: int
+
+
+WORKLOADS: Final = (Workload("idle", 0, 0), Workload("busy", 5, 15), Workload("saturating", 1000, 100))
 
 
 @dataclass(frozen=True)
@@ -33,13 +48,14 @@ class Cost:
     """What the agent cost over some time.
 
     Attributes:
-        workload: ``idle``, or ``busy``: agents burst in turn.
+        workload: its name.
         working_set_bytes: of its cgroup, kernel memory in it.
         usage_bytes: with the page cache.
         report_bytes: of its last report, as JSON.
         reports_per_minute: that the API server took.
         reasons: for which reports were made, and how many of each.
         tick_seconds: of the last tick.
+        period_error_p99_seconds: at most so much did the time between two ticks miss the second.
     """
 
     containers: int
@@ -89,8 +105,8 @@ def measure(
             able = [
                 Agent(cluster, item.namespace, item.pod) for item in running if item.name == tenants.CONTAINER
             ]
-            for workload, bursting in (("idle", []), ("busy", able)):
-                costs.append(_over(agent, count, workload, seconds, bursting))
+            for workload in WORKLOADS:
+                costs.append(_over(agent, count, workload, seconds, able))
                 say(_line(costs[-1]))
         say("removing the pods")
     return costs
@@ -154,28 +170,27 @@ def _followed(agent: NodeAgent, count: int) -> bool:
     return True
 
 
-def _over(agent: NodeAgent, count: int, workload: str, seconds: float, bursting: Sequence[Agent]) -> Cost:
-    """The agent's cost over some time in which a few of ``bursting`` burst, others each time, and the agent
-    is asked for its metrics now and then."""
+def _over(agent: NodeAgent, count: int, workload: Workload, seconds: float, able: Sequence[Agent]) -> Cost:
+    """The agent's cost over some time in which it is asked for its metrics now and then."""
     cgroups = NodeCgroups(agent.node)
     first, before = agent.scrape(), cgroups.read([agent.itself])[agent.itself]
     turns = max(1, round(seconds / SCRAPE_SECONDS))
     for turn in range(turns):
-        now = _some(bursting, turn)
-        for one in now:
-            one.burn(1, percent=BURST_PERCENT)
+        at_work = _some(able, turn, workload.at_once)
+        for one in at_work:
+            one.burn(1, percent=workload.percent)
         time.sleep(seconds / turns)
-        for one in now:
+        for one in at_work:
             one.burn(0)
         last = agent.scrape()
     after = cgroups.read([agent.itself])[agent.itself]
-    return _cost(count, workload, (before, after), (first, last))
+    return _cost(count, workload.name, (before, after), (first, last))
 
 
-def _some(bursting: Sequence[Agent], turn: int) -> list[Agent]:
-    """The next few."""
-    start = turn * BURSTS_AT_ONCE
-    return [bursting[(start + number) % len(bursting)] for number in range(BURSTS_AT_ONCE) if bursting]
+def _some(able: Sequence[Agent], turn: int, count: int) -> list[Agent]:
+    """The next ``count``, or all of them."""
+    start = turn * count
+    return [able[(start + number) % len(able)] for number in range(min(count, len(able)))]
 
 
 def _cost(
@@ -202,7 +217,7 @@ def _cost(
         reports_per_minute=increase("reports_written_total") / minutes,
         reasons={reason: int(increase("reports_total", reason=reason)) for reason in sorted(reasons)},
         tick_seconds=last.value("tenantquota_node_tick_duration_seconds"),
-        period_error_p99_seconds=last.value("tenantquota_node_period_error_p99_seconds"),
+        period_error_p99_seconds=last.quantile("tenantquota_node_period_error_seconds", 0.99, first),
         late_ticks=int(increase("ticks_late_total")),
         missed_ticks=int(increase("ticks_missed_total")),
     )

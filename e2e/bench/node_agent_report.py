@@ -14,20 +14,23 @@ KOORDLET_MEMORY_BYTES: Final = 366 * MIB
 """As koordlet's maintainers published it, with its PSI and CPI collectors."""
 GOAL_MILLICORES_PER_CONTAINER: Final = 0.05
 GOAL_MEMORY_BYTES: Final = 40 * MIB
+GOAL_PERIOD_ERROR_SECONDS: Final = 0.05
 
 
 def table(costs: Sequence[Cost]) -> str:
     """Markdown that reads as plain text too."""
     lines = [
-        "| agent | containers | they are | millicores | per container | memory | report | reports a minute |",
-        "|---|---:|---|---:|---:|---:|---:|---:|",
+        "| agent | containers | they are | millicores | per container | memory | report | reports a minute"
+        " | period error p99 |",
+        "|---|---:|---|---:|---:|---:|---:|---:|---:|",
         f"| koordlet, published | {KOORDLET_CONTAINERS} | | {KOORDLET_MILLICORES:.0f}"
-        f" | {KOORDLET_MILLICORES / KOORDLET_CONTAINERS:.2f} | {KOORDLET_MEMORY_BYTES // MIB} MiB | | |",
+        f" | {KOORDLET_MILLICORES / KOORDLET_CONTAINERS:.2f} | {KOORDLET_MEMORY_BYTES // MIB} MiB | | | |",
     ]
     lines += [
         f"| tenantquota-node | {cost.containers} | {cost.workload} | {cost.millicores:.1f}"
         f" | **{cost.millicores_per_container:.3f}** | {cost.working_set_bytes / MIB:.1f} MiB"
-        f" | {cost.report_bytes / 1000:.1f} kB | {cost.reports_per_minute:.1f} |"
+        f" | {cost.report_bytes / 1000:.1f} kB | {cost.reports_per_minute:.1f}"
+        f" | ≤ {cost.period_error_p99_seconds * 1000:.0f} ms |"
         for cost in costs
     ]
     return "\n".join(lines)
@@ -53,7 +56,9 @@ def markdown(machine: Mapping[str, Any], costs: Sequence[Cost]) -> str:
             f" {GOAL_MEMORY_BYTES // MIB}: {_met(memory <= GOAL_MEMORY_BYTES)}).",
             "",
             f"Ticks missed {sum(cost.missed_ticks for cost in costs)}, late"
-            f" {sum(cost.late_ticks for cost in costs)} of {sum(cost.seconds for cost in costs):.0f} s.",
+            f" {sum(cost.late_ticks for cost in costs)} of {sum(cost.seconds for cost in costs):.0f} s;"
+            f" period error p99 at most {max(cost.period_error_p99_seconds for cost in costs) * 1000:.0f} ms (goal"
+            f" {GOAL_PERIOD_ERROR_SECONDS * 1000:.0f}).",
             "",
             f"Measured on: {where}.",
             "",

@@ -66,6 +66,22 @@ class Scrape:
         """Of each series of a metric."""
         yield from (dict(labels) for labels in self.samples.get(name, {}))
 
+    def quantile(self, name: str, quantile: float, since: "Scrape") -> float:
+        """A bound of a bucket: a part ``quantile`` of what a histogram without labels observed since an
+        earlier scrape was at most so much.
+
+        Raises:
+            NotYet: when nothing was observed.
+        """
+        counts = {
+            float(of["le"]): self.value(f"{name}_bucket", **of) - since.value(f"{name}_bucket", **of)
+            for of in self.labels(f"{name}_bucket")
+        }
+        total = max(counts.values(), default=0)
+        if not total:
+            raise NotYet(f"nothing was observed in {name}")
+        return min(bound for bound, count in counts.items() if count >= quantile * total)
+
     @property
     def tick_seconds(self) -> float:
         """When the tick began of which it tells, or a little earlier."""

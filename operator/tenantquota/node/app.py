@@ -24,6 +24,7 @@ from tenantquota.node.owners import PODS, QUOTAS, Pod, Quota, TenantsPods, read_
 from tenantquota.node.processes import Proc
 from tenantquota.node.report import Reporter, ReportWriter
 from tenantquota.node.sampler import PERIOD_SECONDS, Sampler
+from tenantquota.node.scheduling import run_in_short_slices
 from tenantquota.node.ticks import Ticks
 from tenantquota.node.totals import TenantTotals
 from tenantquota.settings import NodeSettings
@@ -96,7 +97,8 @@ class _Agent:
             ("http", self._server.serve_forever),
         ):
             threading.Thread(target=self._vital, args=(target,), name=name, daemon=True).start()
-        LOG.info("node %s: sampling", self._node.name)
+        slice_ns = run_in_short_slices()
+        LOG.info("node %s: sampling, in slices of %s ns", self._node.name, slice_ns or "the kernel's own")
         _allow_descriptors()
         gc.collect()
         gc.freeze()  # what was loaded stays; collections need not look at it

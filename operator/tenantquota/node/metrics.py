@@ -20,7 +20,7 @@ from tenantquota.node.informer import Informer
 from tenantquota.node.owners import TenantsPods
 from tenantquota.node.report import ReportWriter
 from tenantquota.node.sampler import Sampler
-from tenantquota.node.ticks import Ticks
+from tenantquota.node.ticks import ERROR_BOUNDS_SECONDS, Ticks
 from tenantquota.node.totals import TenantTotals
 
 MICROSECONDS: Final = 1_000_000
@@ -272,10 +272,12 @@ def _agent(page: Exposition, view: View, state: AgentState) -> None:
         one((time.monotonic_ns() - view.at_ns) / NANOSECONDS),
     )
     page.gauge(f"{prefix}_tick_duration_seconds", "How long the last tick took.", one(view.seconds))
-    page.gauge(
-        f"{prefix}_period_error_p99_seconds",
-        "99th percentile over ten minutes of how much the time between two ticks missed the period.",
-        one(state.ticks.period_error_seconds()),
+    page.histogram(
+        f"{prefix}_period_error_seconds",
+        "By how much the time between two ticks missed the period.",
+        ERROR_BOUNDS_SECONDS,
+        state.ticks.error_counts,
+        state.ticks.error_sum_seconds,
     )
     page.counter(
         f"{prefix}_read_errors_total",

@@ -1,12 +1,14 @@
 """When to sample: once a period on a clock that never goes back, and how well that was kept."""
 
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
 LATE_SECONDS: Final = 0.05
 """A tick that begins later than this after it was due counts as late."""
+ERROR_BOUNDS_SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 _REMEMBERED: Final = 600
 
 
@@ -36,6 +38,10 @@ class Ticks:
         """Of those, how many began more than LATE_SECONDS after they were due."""
         self.missed = 0
         """Due, and never begun."""
+        self.error_counts = [0] * (len(ERROR_BOUNDS_SECONDS) + 1)
+        """How often the time between two ticks missed the period by at most each of ERROR_BOUNDS_SECONDS (and
+        by more than the one before); at last, by more than all."""
+        self.error_sum_seconds = 0.0
 
     def __iter__(self) -> Iterator[int]:
         """Yields how many ticks were due before, missed ones included."""
@@ -49,11 +55,16 @@ class Ticks:
             number += passed
             self.late += now - start - number * self._period > LATE_SECONDS
             if previous is not None:
-                self._errors.append(abs(now - previous - self._period))
+                self._note(abs(now - previous - self._period))
             previous = now
             self.begun += 1
             yield number
             number += 1
+
+    def _note(self, error_seconds: float) -> None:
+        self._errors.append(error_seconds)
+        self.error_counts[bisect_left(ERROR_BOUNDS_SECONDS, error_seconds)] += 1
+        self.error_sum_seconds += error_seconds
 
     def period_error_seconds(self, quantile: float = 0.99) -> float | None:
         """Of the last ten minutes: by how much the time between two ticks was not a period."""

@@ -26,9 +26,9 @@ BUSY = replace(COST, workload="busy", millicores=15.0, reports_per_minute=5.5)
 
 def test_table_has_koordlet_first() -> None:
     assert table([COST, BUSY]).splitlines()[2:] == [
-        "| koordlet, published | 150 | | 600 | 4.00 | 366 MiB | | |",
-        "| tenantquota-node | 250 | idle | 10.0 | **0.040** | 30.0 MiB | 60.0 kB | 2.0 |",
-        "| tenantquota-node | 250 | busy | 15.0 | **0.060** | 30.0 MiB | 60.0 kB | 5.5 |",
+        "| koordlet, published | 150 | | 600 | 4.00 | 366 MiB | | | |",
+        "| tenantquota-node | 250 | idle | 10.0 | **0.040** | 30.0 MiB | 60.0 kB | 2.0 | ≤ 1 ms |",
+        "| tenantquota-node | 250 | busy | 15.0 | **0.060** | 30.0 MiB | 60.0 kB | 5.5 | ≤ 1 ms |",
     ]
 
 

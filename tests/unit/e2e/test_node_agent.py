@@ -77,3 +77,23 @@ def test_a_counter_between_those_of_the_files_is_right() -> None:
 def test_one_beside_them_is_told(before: Reading, after: Reading, name: str) -> None:
     (said,) = SideBySide({CONTAINER: before}, SCRAPE, {CONTAINER: after}).outside()
     assert said.startswith(f"acme/p/agent: {name} is")
+
+
+def histogram(small: int, large: int) -> Scrape:
+    total = small + large
+    lines = (
+        f'd_bucket{{le="0.1"}} {small}',
+        f'd_bucket{{le="1.0"}} {total}',
+        f'd_bucket{{le="+Inf"}} {total}',
+    )
+    return Scrape.of("\n".join(["# TYPE d histogram", *lines, "d_sum 1", f"d_count {total}", ""]), 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("large", "bound"), [(0, 0.1), (1, 0.1), (2, 1.0)])
+def test_a_quantile_is_of_what_came_since(large: int, bound: float) -> None:
+    assert histogram(10 + 100 - large, 5 + large).quantile("d", 0.99, histogram(10, 5)) == bound
+
+
+def test_a_quantile_of_nothing_is_none() -> None:
+    with pytest.raises(NotYet):
+        histogram(1, 1).quantile("d", 0.5, histogram(1, 1))

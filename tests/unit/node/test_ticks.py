@@ -41,6 +41,10 @@ def test_a_late_tick_is_counted_and_does_not_move_the_next() -> None:
     assert (ticks.begun, ticks.late, ticks.missed) == (5, 1, 0)
     assert ticks.period_error_seconds() == pytest.approx(0.3)
     assert ticks.period_error_seconds(0.25) == pytest.approx(0.0)
+    assert ticks.error_counts == [2, 0, 0, 0, 0, 0, 0, 0, 2, 0], (
+        "two periods of 1 s, one of 1.3 and one of 0.7"
+    )
+    assert ticks.error_sum_seconds == pytest.approx(0.6)
 
 
 def test_ticks_that_pass_while_one_runs_are_missed_not_made_up_for() -> None:
