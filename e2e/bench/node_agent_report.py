@@ -57,8 +57,8 @@ def markdown(machine: Mapping[str, Any], costs: Sequence[Cost]) -> str:
             "",
             f"Ticks missed {sum(cost.missed_ticks for cost in costs)}, late"
             f" {sum(cost.late_ticks for cost in costs)} of {sum(cost.seconds for cost in costs):.0f} s;"
-            f" period error p99 at most {max(cost.period_error_p99_seconds for cost in costs) * 1000:.0f} ms (goal"
-            f" {GOAL_PERIOD_ERROR_SECONDS * 1000:.0f}).",
+            f" period error p99 at most {max(cost.period_error_p99_seconds for cost in costs) * 1000:.0f} ms"
+            f" (goal {GOAL_PERIOD_ERROR_SECONDS * 1000:.0f}).",
             "",
             f"Measured on: {where}.",
             "",
