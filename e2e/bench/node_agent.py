@@ -139,6 +139,7 @@ def _tenants(cluster: Cluster, node: str, most: int) -> Iterator[Callable[[int],
             return [
                 container
                 for name, wanted in replicas.items()
+                if wanted
                 for container in cluster.wait_ready(name, wanted, deadline_seconds=60 + 10 * pods)
             ]
 
