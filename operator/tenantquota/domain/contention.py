@@ -1,0 +1,167 @@
+"""Who wants more than its share of a node's CPU, and whom that makes wait.
+
+Harm is measured at the victim and blamed on whoever uses more than its share meanwhile. The signal is how
+long a tenant's threads wait each time before they run (*wait per dispatch*), against the tenant's own quiet
+level. A second in which a tenant's own quota throttled it says nothing about its neighbours, since the kernel
+counts that as waiting too (kubernetes/enhancements#5062). All rates are per second, so CPU is in ms a second:
+1000 are one CPU.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+from tenantquota.domain.shares import water_level
+
+FULL_FRACTION: Final = 0.1
+"""A node with less of its CPU idle than this is full: what a tenant takes, another one lacks."""
+OVER_FACTOR: Final = 1.1
+OVER_MS: Final = 20.0
+"""Demand counts as over the share only past this factor and amount: less is within what a second's figures
+scatter by."""
+OTHERS_MS: Final = 10.0
+"""While all others together want less than this, nobody is there to be harmed."""
+HARM_FACTOR: Final = 2.0
+HARM_MS: Final = 5.0
+"""A tenant is harmed when its waits are so many times its quiet level, and cost it so much more a second."""
+QUIET_SECONDS: Final = 10
+"""So many quiet seconds with work in them make a quiet level; without one no harm can be shown."""
+MIN_DISPATCHES: Final = 5.0
+"""Fewer a second make no mean."""
+_SMOOTHING: Final = 0.1
+
+
+class Activity(NamedTuple):
+    """What a tenant's containers on one node did over about a second."""
+
+    tenant: str
+    weight: int
+    """``spec.weight``."""
+    used_ms: float
+    waiting_ms: float
+    """Summed over the threads of containers that their own quota did not throttle."""
+    dispatches: float
+    """How often a thread got a CPU."""
+    throttled: bool
+    """By its own quota, in this second."""
+
+    @property
+    def demand_ms(self) -> float:
+        """What it would use if nobody else were there."""
+        return self.used_ms + self.waiting_ms
+
+    @property
+    def wait_per_dispatch_us(self) -> float | None:
+        """None where that says nothing about neighbours."""
+        if self.throttled or self.dispatches < MIN_DISPATCHES:
+            return None
+        return self.waiting_ms * 1000 / self.dispatches
+
+
+class Second(NamedTuple):
+    """A node over about a second."""
+
+    capacity_ms: float
+    """Of all its CPUs."""
+    idle_ms: float
+    tenants: tuple[Activity, ...]
+    others_ms: float = 0.0
+    """Used by all that is no tenant's: the system, pods without a quota."""
+
+    @property
+    def full(self) -> bool:
+        return self.idle_ms < FULL_FRACTION * self.capacity_ms
+
+
+class Over(NamedTuple):
+    """A tenant that wants more than its share of a full node while others want CPU too."""
+
+    tenant: str
+    used_ms: float
+    demand_ms: float
+    share_ms: float
+
+    @property
+    def factor(self) -> float:
+        return self.demand_ms / max(1.0, self.share_ms)
+
+
+class QuietLevel(NamedTuple):
+    """How long a tenant's threads wait each time while the node has CPU to spare."""
+
+    wait_us: float = 0.0
+    seconds: int = 0
+    """How many went into it."""
+
+    @property
+    def known(self) -> bool:
+        return self.seconds >= QUIET_SECONDS
+
+
+class Harm(NamedTuple):
+    """A tenant waited, and who had more than its share meanwhile."""
+
+    victim: str
+    wait_us: float
+    """Each time before a thread of it ran."""
+    quiet_us: float
+    culprits: tuple[Over, ...]
+    """The one most over its share first."""
+
+    @property
+    def factor(self) -> float:
+        return self.wait_us / max(1.0, self.quiet_us)
+
+
+def over_share(second: Second) -> dict[str, Over]:
+    """The tenants whose demand is over their share, by name; none on a node that is not full."""
+    if not second.full:
+        return {}
+    demands = {each.tenant: (each.demand_ms, each.weight) for each in second.tenants}
+    wanted = sum(demand for demand, _ in demands.values())
+    level = water_level(max(0.0, second.capacity_ms - second.others_ms), demands)
+    found = {}
+    for each in second.tenants:
+        share_ms = level * each.weight
+        others_want = wanted - each.demand_ms + second.others_ms >= OTHERS_MS
+        if others_want and each.demand_ms > share_ms * OVER_FACTOR + OVER_MS:
+            found[each.tenant] = Over(each.tenant, each.used_ms, each.demand_ms, share_ms)
+    return found
+
+
+def learned(level: QuietLevel, activity: Activity, *, full: bool) -> QuietLevel:
+    """The tenant's quiet level after one more second of it."""
+    wait_us = activity.wait_per_dispatch_us
+    if full or wait_us is None:
+        return level
+    smoothing = max(_SMOOTHING, 1 / (level.seconds + 1))
+    return QuietLevel(level.wait_us + (wait_us - level.wait_us) * smoothing, level.seconds + 1)
+
+
+def harms(
+    tenants: Iterable[Activity], over: Mapping[str, Over], quiet: Mapping[str, QuietLevel]
+) -> list[Harm]:
+    """Who was made to wait by those over their share. A tenant that is over its own share is no victim: it
+    waits for what is not its due."""
+    culprits = tuple(sorted(over.values(), key=lambda each: each.share_ms - each.demand_ms))
+    if not culprits:
+        return []
+    found = []
+    for each in tenants:
+        level, wait_us = quiet.get(each.tenant), each.wait_per_dispatch_us
+        if level is None or not level.known or wait_us is None or each.tenant in over:
+            continue
+        cost_ms = (wait_us - level.wait_us) * each.dispatches / 1000
+        if wait_us >= HARM_FACTOR * level.wait_us and cost_ms >= HARM_MS:
+            found.append(Harm(each.tenant, wait_us, level.wait_us, culprits))
+    return found
+
+
+def told(harm: Harm, node: str) -> str:
+    """The harm in words that a person can check."""
+    first = harm.culprits[0]
+    others = f" (and {len(harm.culprits) - 1} more)" if len(harm.culprits) > 1 else ""
+    return (
+        f"{first.tenant}{others} made {harm.victim} wait {harm.wait_us:.0f} µs a dispatch, {harm.factor:.1f}"
+        f" times its quiet level of {harm.quiet_us:.0f} µs, on {node}, wanting {first.demand_ms:.0f} ms/s and"
+        f" using {first.used_ms:.0f} of its share of {first.share_ms:.0f} ms/s"
+    )

@@ -1,0 +1,247 @@
+"""Yielding, step by step and in a closed loop with a node that shares its CPUs by weight."""
+
+from collections.abc import Callable, Mapping
+from math import inf
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenantquota.domain.contention import Activity, Over, Second, over_share
+from tenantquota.domain.shares import water_level
+from tenantquota.domain.yielding import (
+    LIFT,
+    LONGEST_QUIET_SECONDS,
+    QUIET_SECONDS,
+    PodWeight,
+    State,
+    kubelet_weight,
+    step,
+    weights,
+)
+
+MUCH = Over("hog", 1900, 4000, 1000)
+LITTLE = Over("hog", 1000, 1200, 1000)
+
+
+class TestStep:
+    def test_much_is_acted_upon_at_once(self) -> None:
+        state, changes = step(State(), {"hog": MUCH}, 7.0)
+
+        (begun,) = changes.begun
+        assert (begun.tenant, begun.since, begun.evidence) == ("hog", 7.0, MUCH)
+        assert state.active.keys() == {"hog"}
+
+    def test_little_is_acted_upon_in_the_second_second(self) -> None:
+        state, changes = step(State(), {"hog": LITTLE}, 7.0)
+        assert changes.begun == ()
+
+        state, changes = step(state, {"hog": LITTLE}, 8.0)
+        assert [each.tenant for each in changes.begun] == ["hog"]
+
+    def test_little_that_was_once_is_forgotten(self) -> None:
+        state, _ = step(State(), {"hog": LITTLE}, 7.0)
+        state, _ = step(state, {}, 8.0)
+        _, changes = step(state, {"hog": LITTLE}, 9.0)
+
+        assert changes.begun == ()
+
+    def test_ends_after_some_quiet(self) -> None:
+        state, _ = step(State(), {"hog": MUCH}, 0.0)
+        state, _ = step(state, {"hog": MUCH}, 1.0)
+        now = 1.0
+        ended = []
+        while not ended:
+            now += 1.0
+            state, changes = step(state, {}, now)
+            ended = list(changes.ended)
+
+        assert now == 1.0 + QUIET_SECONDS
+        assert state.active == {}
+
+    def test_who_starts_again_soon_yields_longer_but_never_too_long(self) -> None:
+        state, now, lasted = State(), 0.0, []
+        for _ in range(5):
+            state, _ = step(state, {"hog": MUCH}, now)
+            start = now
+            while state.active:
+                now += 1.0
+                state, _ = step(state, {}, now)
+            lasted.append(now - start)
+            now += 1.0
+
+        assert lasted == [5.0, 10.0, 12.0, 12.0, 12.0]
+        assert lasted[-1] == LONGEST_QUIET_SECONDS
+
+    def test_who_starts_again_much_later_is_as_good_as_new(self) -> None:
+        state, _ = step(State(), {"hog": MUCH}, 0.0)
+        for second in range(1, 90):
+            state, _ = step(state, {}, float(second))
+        _, changes = step(state, {"hog": MUCH}, 90.0)
+
+        assert changes.begun[0].quiet_seconds == QUIET_SECONDS
+
+
+class TestKubeletWeight:
+    @pytest.mark.parametrize(
+        ("milli", "v1", "v2"),
+        [(0, 2, 1), (1, 2, 1), (50, 51, 2), (100, 102, 4), (250, 256, 10), (500, 512, 20), (1000, 1024, 39)],
+    )
+    def test_as_the_kubelet_computes_it(self, milli: int, v1: int, v2: int) -> None:
+        assert kubelet_weight(milli, version=1) == v1
+        assert kubelet_weight(milli, version=2) == v2
+
+
+def pods(tenant: str, count: int, kubelets: int = 51, *, busy: bool = True) -> list[PodWeight]:
+    return [PodWeight(f"{tenant}-{number}", tenant, kubelets, busy) for number in range(count)]
+
+
+class TestWeights:
+    def test_while_nobody_yields_all_is_the_kubelets(self) -> None:
+        assert weights(pods("a", 3), {}, version=1) == {}
+
+    @pytest.mark.parametrize("version", [1, 2])
+    def test_others_get_twenty_times_as_much(self, version: int) -> None:
+        found = weights([*pods("hog", 1), *pods("small", 2)], {"hog": 100}, version=version)
+
+        assert found["small-0"] == found["small-1"] >= LIFT * found["hog-0"]
+
+    def test_nobody_gets_less_by_being_lifted(self) -> None:
+        found = weights([*pods("hog", 1, 10), *pods("big", 1, 4096)], {"hog": 100}, version=1)
+
+        assert found["big-0"] == 4096
+
+    @pytest.mark.parametrize("version", [1, 2])
+    @pytest.mark.parametrize(("weight", "ratio"), [(100, 1.0), (300, 3.0)])
+    def test_shares_belong_to_tenants_not_to_pods(self, version: int, weight: int, ratio: float) -> None:
+        kubelets = kubelet_weight(50, version=version)
+        all_pods = [*pods("many", 10, kubelets), *pods("one", 1, kubelets)]
+        found = weights(all_pods, {"many": 100, "one": weight}, version=version)
+
+        many = sum(found[f"many-{number}"] for number in range(10))
+        assert found["one-0"] / many == pytest.approx(ratio, rel=0.1)
+
+    def test_only_busy_pods_share(self) -> None:
+        all_pods = [*pods("many", 1), *pods("one", 1)]
+        idle = [PodWeight(f"many-{n}", "many", 51, busy=False) for n in range(1, 10)]
+        found = weights([*all_pods, *idle], {"many": 100, "one": 100}, version=1)
+
+        assert found["many-0"] == found["one-0"]
+
+    @given(
+        st.integers(1, 2),
+        st.lists(
+            st.tuples(st.integers(1, 30), st.integers(0, 4000), st.integers(1, 10_000)),
+            min_size=1,
+            max_size=5,
+        ),
+    )
+    def test_weights_are_the_kernels_and_the_sum_of_the_yielding_does_not_grow(
+        self, version: int, of: list[tuple[int, int, int]]
+    ) -> None:
+        all_pods = [
+            pod
+            for number, (count, milli, _) in enumerate(of)
+            for pod in pods(f"t{number}", count, kubelet_weight(milli, version=version))
+        ]
+        found = weights(all_pods, {f"t{number}": each[2] for number, each in enumerate(of)}, version=version)
+
+        assert all(
+            (2 if version == 1 else 1) <= each <= (262_144 if version == 1 else 10_000)
+            for each in found.values()
+        )
+
+
+class Node:
+    """Two CPUs that serve pods by their weights, as the kernel does over a second."""
+
+    CAPACITY = 2000.0
+
+    def __init__(self, demands: Mapping[str, Callable[[float], float]], pods_of: Mapping[str, int]) -> None:
+        self.demands = demands
+        self.pods = [pod for tenant, count in pods_of.items() for pod in pods(tenant, count)]
+        self.state = State()
+        self.now = 0.0
+        self.used: dict[str, list[float]] = {tenant: [] for tenant in demands}
+        self.changes: list[tuple[float, str]] = []
+
+    def second(self) -> None:
+        yielding = dict.fromkeys(self.state.active, 100)
+        given_ = weights(self.pods, yielding, version=1)
+        weight = {
+            tenant: sum(given_.get(pod.uid, pod.kubelets) for pod in self.pods if pod.tenant == tenant)
+            for tenant in self.demands
+        }
+        wants = {tenant: demand(self.now) for tenant, demand in self.demands.items()}
+        level = water_level(self.CAPACITY, {tenant: (wants[tenant], weight[tenant]) for tenant in wants})
+        used = {
+            tenant: min(wants[tenant], level * weight[tenant] if level < inf else wants[tenant])
+            for tenant in wants
+        }
+        seen = tuple(
+            Activity(tenant, 100, used[tenant], wants[tenant] - used[tenant], 100, throttled=False)
+            for tenant in wants
+        )
+        self.now += 1.0
+        over = over_share(Second(self.CAPACITY, self.CAPACITY - sum(used.values()), seen))
+        self.state, changes = step(self.state, over, self.now)
+        self.changes += [(self.now, f"{each.tenant} begins") for each in changes.begun]
+        self.changes += [(self.now, f"{each.tenant} ends") for each in changes.ended]
+        for tenant, amount in used.items():
+            self.used[tenant].append(amount)
+
+    def run(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.second()
+
+
+def on_off(period: float) -> Callable[[float], float]:
+    return lambda now: 8000.0 if now % period < period / 2 else 0.0
+
+
+class TestClosedLoop:
+    def test_a_victim_gets_all_that_it_wants_from_the_second_second_on(self) -> None:
+        node = Node({"hog": lambda _: 8000.0, "small": lambda _: 300.0}, {"hog": 10, "small": 1})
+        node.run(60)
+
+        assert node.used["small"][0] < 200
+        assert node.used["small"][1:] == [300.0] * 59
+        assert node.used["hog"][-1] == 1700
+        assert node.changes == [(1.0, "hog begins")]
+
+    def test_it_is_over_within_fifteen_seconds_after_the_noise(self) -> None:
+        node = Node(
+            {"hog": lambda now: 8000.0 if now < 20 else 5.0, "small": lambda _: 300.0}, {"hog": 1, "small": 1}
+        )
+        node.run(60)
+
+        assert node.changes[0] == (1.0, "hog begins")
+        assert node.changes[1:] == [(20.0 + QUIET_SECONDS, "hog ends")]
+
+    @pytest.mark.parametrize("period", [5, 10, 20])
+    def test_an_on_off_load_does_not_swing(self, period: int) -> None:
+        """Once it is known, the victim feels nothing of it any more."""
+        node = Node({"hog": on_off(period), "small": lambda _: 300.0}, {"hog": 10, "small": 1})
+        node.run(300)
+
+        assert all(used == 300 for used in node.used["small"][60:])
+        assert len(node.changes) <= 5
+
+    def test_a_slow_on_off_load_is_felt_for_a_second_each_time(self) -> None:
+        node = Node({"hog": on_off(60), "small": lambda _: 300.0}, {"hog": 10, "small": 1})
+        node.run(300)
+
+        assert sum(used < 300 for used in node.used["small"]) <= 5
+
+    def test_ten_pods_get_no_more_than_one(self) -> None:
+        node = Node({"many": lambda _: 8000.0, "one": lambda _: 2000.0}, {"many": 10, "one": 1})
+        node.run(30)
+
+        assert node.used["many"][-1] == pytest.approx(1000, rel=0.05)
+        assert node.used["one"][-1] == pytest.approx(1000, rel=0.05)
+
+    def test_nobody_yields_on_a_node_with_cpu_to_spare(self) -> None:
+        node = Node({"hog": lambda _: 1500.0, "small": lambda _: 100.0}, {"hog": 1, "small": 1})
+        node.run(30)
+
+        assert node.changes == []
