@@ -13,6 +13,8 @@ from e2e.harness.cluster import DAEMON_SET, NODE_REPORT, POD, Cluster, Container
 from e2e.harness.wait import NotYet, wait_until
 
 DAEMON_SET_NAME: Final = "tenantquota-node"
+CONTAINER: Final = "node"
+"""The agent; beside it is the one that writes weights."""
 ACCOUNT: Final = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{DAEMON_SET_NAME}"
 SELECTOR: Final = "app.kubernetes.io/component=node"
 PORT: Final = 8080
@@ -179,7 +181,11 @@ def find_node_agents(cluster: Cluster, *, deadline_seconds: float = 60) -> dict[
         rolled_out, what=f"DaemonSet {DAEMON_SET_NAME} to be ready", deadline_seconds=deadline_seconds
     )
     containers = cluster.wait_ready(OPERATOR_NAMESPACE, count, selector=SELECTOR)
-    return {container.node: NodeAgent(cluster, container) for container in containers}
+    return {
+        container.node: NodeAgent(cluster, container)
+        for container in containers
+        if container.name == CONTAINER
+    }
 
 
 def the_only(agents: dict[NodeName, NodeAgent], nodes: Collection[NodeName]) -> NodeAgent:

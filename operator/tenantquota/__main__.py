@@ -1,10 +1,10 @@
-"""``python -m tenantquota controller`` and ``python -m tenantquota node``."""
+"""``python -m tenantquota controller``, ``… node`` and ``… weights``."""
 
 import os
 import sys
 from collections.abc import Sequence
 
-from tenantquota.settings import ControllerSettings, parse
+from tenantquota.settings import ControllerSettings, WeightsSettings, parse
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,6 +19,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         run_controller(settings)
         return 0
+    if isinstance(settings, WeightsSettings):
+        from tenantquota.node.weights import run as run_weights  # noqa: PLC0415
+
+        return run_weights(settings)
     from tenantquota.node.app import run as run_node  # noqa: PLC0415
 
     return run_node(settings, os.environ)

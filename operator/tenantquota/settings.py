@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from tenantquota.api.names import SYSTEM_NAMESPACES
 
+WEIGHTS_SOCKET: Final = Path("/run/tenantquota/weights.sock")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
@@ -38,17 +39,33 @@ class NodeSettings(NamedTuple):
     http_port: int = 8080
     api_server: str | None = None
     """None: where the kubelet says that it is."""
+    weights_socket: Path = WEIGHTS_SOCKET
+    """Where the writer of CPU weights takes orders."""
     credentials: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")
     """With ``token``, which also names the node, and ``ca.crt``."""
 
 
-def parse(arguments: Sequence[str] | None = None) -> ControllerSettings | NodeSettings:
+class WeightsSettings(NamedTuple):
+    log_level: str = "info"
+    cgroup_root: Path = Path("/sys/fs/cgroup")
+    socket: Path = WEIGHTS_SOCKET
+    agent_user: int = 64021
+    """Whose orders count."""
+
+
+Settings = ControllerSettings | NodeSettings | WeightsSettings
+
+
+def parse(arguments: Sequence[str] | None = None) -> Settings:
     """Exits with 2 and a message that says what is wrong, as argparse does."""
     parser = argparse.ArgumentParser(prog="python -m tenantquota", description="The TenantQuota operator.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     _add_controller(commands)
     _add_node(commands)
+    _add_weights(commands)
     options = parser.parse_args(arguments)
+    if options.command == "weights":
+        return WeightsSettings(options.log_level, options.cgroup_root, options.socket, options.agent_user)
     if options.command == "node":
         return NodeSettings(
             log_level=options.log_level,
@@ -58,6 +75,7 @@ def parse(arguments: Sequence[str] | None = None) -> ControllerSettings | NodeSe
             system_namespaces=SYSTEM_NAMESPACES | options.system_namespaces,
             http_port=options.http_port,
             api_server=options.api_server,
+            weights_socket=options.weights_socket,
             credentials=options.credentials,
         )
     return ControllerSettings(
@@ -117,6 +135,12 @@ def _add_node(commands: "Commands[argparse.ArgumentParser]") -> None:
         default=defaults.proc_root,
         help="a proc file system of the node's PID namespace, in which the agent must be, too",
     )
+    node.add_argument(
+        "--weights-socket",
+        type=Path,
+        default=defaults.weights_socket,
+        help="where 'python -m tenantquota weights' takes orders",
+    )
     node.add_argument("--api-server", help="https://HOST:PORT; by default the cluster that the pod is in")
     node.add_argument(
         "--credentials",
@@ -126,8 +150,32 @@ def _add_node(commands: "Commands[argparse.ArgumentParser]") -> None:
     )
 
 
-def _add_common(parser: argparse.ArgumentParser, log_level: str, http_port: int) -> None:
+def _add_weights(commands: "Commands[argparse.ArgumentParser]") -> None:
+    defaults = WeightsSettings()
+    weights = commands.add_parser(
+        "weights",
+        help="write the CPU weights of pods that the node agent asks for",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    _add_log_level(weights, defaults.log_level)
+    weights.add_argument(
+        "--cgroup-root",
+        type=Path,
+        default=defaults.cgroup_root,
+        help="the node's cgroup file system, writable",
+    )
+    weights.add_argument("--socket", type=Path, default=defaults.socket, help="where orders are taken")
+    weights.add_argument(
+        "--agent-user", type=int, default=defaults.agent_user, help="the user whose orders count"
+    )
+
+
+def _add_log_level(parser: argparse.ArgumentParser, log_level: str) -> None:
     parser.add_argument("--log-level", choices=LOG_LEVELS, default=log_level, help="least level")
+
+
+def _add_common(parser: argparse.ArgumentParser, log_level: str, http_port: int) -> None:
+    _add_log_level(parser, log_level)
     parser.add_argument(
         "--system-namespaces",
         type=_names,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tenantquota.api.names import SYSTEM_NAMESPACES
-from tenantquota.settings import ControllerSettings, NodeSettings, parse
+from tenantquota.settings import ControllerSettings, NodeSettings, WeightsSettings, parse
 
 
 def test_defaults() -> None:
@@ -24,12 +24,27 @@ def test_every_option_of_the_node_agent() -> None:
             "--proc-root=/b",
             "--system-namespaces=c,d",
             "--http-port=9000",
+            "--weights-socket=/w",
             "--api-server=https://h:1",
             "--credentials=/c",
         ]
     ) == NodeSettings(
-        "debug", 60, Path("/a"), Path("/b"), SYSTEM_NAMESPACES | {"c", "d"}, 9000, "https://h:1", Path("/c")
+        "debug",
+        60,
+        Path("/a"),
+        Path("/b"),
+        SYSTEM_NAMESPACES | {"c", "d"},
+        9000,
+        "https://h:1",
+        Path("/w"),
+        Path("/c"),
     )
+
+
+def test_every_option_of_the_writer_of_weights() -> None:
+    assert parse(
+        ["weights", "--log-level=debug", "--cgroup-root=/a", "--socket=/w", "--agent-user=1"]
+    ) == WeightsSettings("debug", Path("/a"), Path("/w"), 1)
 
 
 @pytest.mark.parametrize(

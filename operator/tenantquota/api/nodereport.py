@@ -36,6 +36,17 @@ class ContainerReport(Part):
     memory_bytes: int | None = Field(None, ge=0, description="Working set: memory that can't be taken back.")
 
 
+class HoldReport(Part):
+    """A tenant that wants more than its share of the node's CPU, and gets what others leave."""
+
+    tenant: str = Field(max_length=63, description="The tenant that yields.")
+    since: Timestamp = Field(description="Since when it yields.")
+    victims: tuple[str, ...] = Field(
+        (), max_length=MAX_CONTAINERS, description="The tenants whom it was seen to make wait."
+    )
+    message: str = Field(max_length=1024, description="What was measured, in words that a person can check.")
+
+
 class NodeReport(Part):
     """What the agent of one node last saw. Written when something changes, and otherwise as a heartbeat."""
 
@@ -45,4 +56,7 @@ class NodeReport(Part):
     )
     containers: tuple[ContainerReport, ...] = Field(
         (), max_length=MAX_CONTAINERS, description="The tenants' containers that run on the node."
+    )
+    holds: tuple[HoldReport, ...] = Field(
+        (), max_length=MAX_CONTAINERS, description="The tenants that yield to others on the node."
     )

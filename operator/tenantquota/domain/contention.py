@@ -23,10 +23,14 @@ OTHERS_MS: Final = 10.0
 HARM_FACTOR: Final = 2.0
 HARM_MS: Final = 5.0
 """A tenant is harmed when its waits are so many times its quiet level, and cost it so much more a second."""
-QUIET_SECONDS: Final = 10
-"""So many quiet seconds with work in them make a quiet level; without one no harm can be shown."""
+QUIET_LOOKS: Final = 3
+"""So many looks at a tenant that worked on a quiet node make a quiet level; without one no harm can be
+shown."""
 MIN_DISPATCHES: Final = 5.0
 """Fewer a second make no mean."""
+DEFAULT_WEIGHT: Final = 100
+"""Of a quota that says nothing else."""
+_OTHERS: Final = ""
 _SMOOTHING: Final = 0.1
 
 
@@ -89,12 +93,12 @@ class QuietLevel(NamedTuple):
     """How long a tenant's threads wait each time while the node has CPU to spare."""
 
     wait_us: float = 0.0
-    seconds: int = 0
-    """How many went into it."""
+    looks: int = 0
+    """How many went into it; on a quiet node there is one every ten seconds."""
 
     @property
     def known(self) -> bool:
-        return self.seconds >= QUIET_SECONDS
+        return self.looks >= QUIET_LOOKS
 
 
 class Harm(NamedTuple):
@@ -117,24 +121,26 @@ def over_share(second: Second) -> dict[str, Over]:
     if not second.full:
         return {}
     demands = {each.tenant: (each.demand_ms, each.weight) for each in second.tenants}
+    # What is no tenant's counts as one more: where it takes the node, that is no tenant's doing.
+    demands[_OTHERS] = (second.others_ms, DEFAULT_WEIGHT)
     wanted = sum(demand for demand, _ in demands.values())
-    level = water_level(max(0.0, second.capacity_ms - second.others_ms), demands)
+    level = water_level(second.capacity_ms, demands)
     found = {}
     for each in second.tenants:
         share_ms = level * each.weight
-        others_want = wanted - each.demand_ms + second.others_ms >= OTHERS_MS
+        others_want = wanted - each.demand_ms >= OTHERS_MS
         if others_want and each.demand_ms > share_ms * OVER_FACTOR + OVER_MS:
             found[each.tenant] = Over(each.tenant, each.used_ms, each.demand_ms, share_ms)
     return found
 
 
 def learned(level: QuietLevel, activity: Activity, *, full: bool) -> QuietLevel:
-    """The tenant's quiet level after one more second of it."""
+    """The tenant's quiet level after one more look at it."""
     wait_us = activity.wait_per_dispatch_us
     if full or wait_us is None:
         return level
-    smoothing = max(_SMOOTHING, 1 / (level.seconds + 1))
-    return QuietLevel(level.wait_us + (wait_us - level.wait_us) * smoothing, level.seconds + 1)
+    smoothing = max(_SMOOTHING, 1 / (level.looks + 1))
+    return QuietLevel(level.wait_us + (wait_us - level.wait_us) * smoothing, level.looks + 1)
 
 
 def harms(
@@ -162,6 +168,17 @@ def told(harm: Harm, node: str) -> str:
     others = f" (and {len(harm.culprits) - 1} more)" if len(harm.culprits) > 1 else ""
     return (
         f"{first.tenant}{others} made {harm.victim} wait {harm.wait_us:.0f} µs a dispatch, {harm.factor:.1f}"
-        f" times its quiet level of {harm.quiet_us:.0f} µs, on {node}, wanting {first.demand_ms:.0f} ms/s and"
-        f" using {first.used_ms:.0f} of its share of {first.share_ms:.0f} ms/s"
+        f" times its quiet level of {harm.quiet_us:.0f} µs, on {node}, {_wanting(first)}"
+    )
+
+
+def wanted(over: Over, node: str) -> str:
+    """The demand in words that a person can check."""
+    return f"{over.tenant} is over its share of {node}, which is full, {_wanting(over)}"
+
+
+def _wanting(over: Over) -> str:
+    return (
+        f"wanting {over.demand_ms:.0f} ms/s and using {over.used_ms:.0f} of its share of {over.share_ms:.0f}"
+        " ms/s"
     )

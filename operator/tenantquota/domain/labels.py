@@ -4,7 +4,7 @@ NamedTuples, since the node agent uses this and loads neither pydantic nor ``dat
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 OPERATORS: Final = frozenset({"In", "NotIn", "Exists", "DoesNotExist"})
 
@@ -70,10 +70,13 @@ def _holds(requirement: Requirement, labels: Mapping[str, str]) -> bool:
             return value is None
 
 
-def tenant_of(quotas: Iterable[Claimant], labels: Mapping[str, str]) -> str | None:
-    """The tenant that a pod is counted to, of the quotas of its namespace: of those that select it, one that
+Quota = TypeVar("Quota", bound=Claimant)
+
+
+def holder_of(quotas: Iterable[Quota], labels: Mapping[str, str]) -> Quota | None:
+    """The quota that a pod is counted to, of those of its namespace: of those that select it, one that
     enforces goes before one that only observes. None where none selects it, or where those that do name
     different tenants: that is for a person to say, never guessed."""
     claimants = [quota for quota in quotas if selects(quota.selector, labels)]
-    tenants = {quota.tenant for quota in claimants if quota.enforces} or {q.tenant for q in claimants}
-    return tenants.pop() if len(tenants) == 1 else None
+    decisive = [quota for quota in claimants if quota.enforces] or claimants
+    return decisive[0] if len({quota.tenant for quota in decisive}) == 1 else None

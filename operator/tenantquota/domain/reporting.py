@@ -23,6 +23,7 @@ class Reason(StrEnum):
     FIRST = "first"
     CONTAINERS = "containers"
     LIMITS = "limits"
+    HOLDS = "holds"
     USAGE = "usage"
     HEARTBEAT = "heartbeat"
 
@@ -54,23 +55,38 @@ class Entry(NamedTuple):
     memory_bytes: int | None
 
 
-def reason_to_write(
-    told: Mapping[str, Held] | None, held: Mapping[str, Held], age_seconds: float, period_seconds: float
-) -> Reason | None:
+class Hold(NamedTuple):
+    """A tenant that yields on this node."""
+
+    tenant: str
+    victims: tuple[str, ...]
+
+
+class Told(NamedTuple):
+    """What is told at once."""
+
+    held: Mapping[str, Held]
+    """By container id."""
+    holds: tuple[Hold, ...] = ()
+
+
+def reason_to_write(told: Told | None, now: Told, age_seconds: float, period_seconds: float) -> Reason | None:
     """Whether what is held now must be told, usage aside. Asked once a second, which bounds the writes.
 
     Args:
-        told: container id → what the last report said; None where there was none.
-        held: container id → what is the case.
+        told: what the last report said; None where there was none.
+        now: what is the case.
         age_seconds: of the last report.
         period_seconds: the longest age that it may reach.
     """
     if told is None:
         return Reason.FIRST
-    if told.keys() != held.keys():
+    if told.held.keys() != now.held.keys():
         return Reason.CONTAINERS
-    if told != held:
+    if told.held != now.held:
         return Reason.LIMITS
+    if told.holds != now.holds:
+        return Reason.HOLDS
     return Reason.HEARTBEAT if age_seconds >= period_seconds - MARGIN_SECONDS else None
 
 

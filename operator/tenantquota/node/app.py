@@ -1,7 +1,6 @@
 """Puts the node agent together and runs it until it is told to stop."""
 
 import gc
-import json
 import logging
 import os
 import resource
@@ -19,7 +18,9 @@ from tenantquota.node.cgroups.node import NodeCgroups
 from tenantquota.node.exposition import CONTENT_TYPE
 from tenantquota.node.http import Answer, Server
 from tenantquota.node.informer import Index, Informer
+from tenantquota.node.logs import log_json
 from tenantquota.node.metrics import AgentState, View, exposition
+from tenantquota.node.neighbours import Neighbours
 from tenantquota.node.owners import PODS, QUOTAS, Pod, Quota, TenantsPods, read_pod, read_quota
 from tenantquota.node.processes import Proc
 from tenantquota.node.report import Reporter, ReportWriter
@@ -27,6 +28,8 @@ from tenantquota.node.sampler import PERIOD_SECONDS, Sampler
 from tenantquota.node.scheduling import run_in_short_slices
 from tenantquota.node.ticks import Ticks
 from tenantquota.node.totals import TenantTotals
+from tenantquota.node.weight_orders import WeightOrders
+from tenantquota.node.weights import WeightFiles
 from tenantquota.settings import NodeSettings
 
 LOG: Final = logging.getLogger(__name__)
@@ -38,7 +41,7 @@ MAX_BEAT_SECONDS: Final = 10.0
 
 def run(settings: NodeSettings, environment: Mapping[str, str]) -> int:
     """Runs until SIGTERM or SIGINT; what the program is to exit with."""
-    _log_json(settings.log_level)
+    log_json(settings.log_level)
     try:
         api = ApiServer(settings.api_server or ApiServer.address(environment), settings.credentials)
         agent = _Agent(settings, api, node_of(api.token()))
@@ -62,12 +65,16 @@ class _Agent:
         self._writer = ReportWriter(api, node.name, self._stop)
         self._reporter = Reporter(node, settings.report_seconds, self._writer.put)
         errors = ReadErrors()
+        proc = Proc(settings.proc_root, errors)
         self._sampler = Sampler(
             NodeCgroups(settings.cgroup_root, errors),
-            Proc(settings.proc_root, errors),
+            proc,
             self._owners,
             errors,
         )
+        self._weights = WeightOrders(WeightFiles(settings.cgroup_root), settings.weights_socket)
+        capacity_ms = os.sysconf("SC_NPROCESSORS_ONLN") * 1000.0
+        self._neighbours = Neighbours(node.name, proc, self._weights, capacity_ms)
         self._ticks = Ticks(PERIOD_SECONDS, _signalled)
         self._totals = TenantTotals()
         self._view = View((), time.monotonic_ns(), 0.0)
@@ -79,6 +86,8 @@ class _Agent:
             {"pods": self._pods_informer, "tenantquotas": self._quotas_informer},
             self._owners,
             self._totals,
+            self._neighbours,
+            self._weights,
         )
         self._server = Server(
             settings.http_port,
@@ -105,6 +114,8 @@ class _Agent:
         for number in self._ticks:
             self._tick(number)
         self._stop.set()
+        self._neighbours.give_back()
+        self._weights.close()
         LOG.info("stopped after %d ticks", self._ticks.begun)
         return 1 if self._broken else 0
 
@@ -124,7 +135,8 @@ class _Agent:
         self._totals.add(containers)
         self._view = View(containers, tick.at_ns, tick.seconds)
         if complete:
-            self._reporter.after_tick(containers)
+            self._neighbours.after_tick(tick, containers)
+            self._reporter.after_tick(containers, self._neighbours.holdings())
 
     def _metrics(self) -> Answer:
         return Answer(200, exposition(self._view, self._state, self._settings.proc_root), CONTENT_TYPE)
@@ -152,27 +164,3 @@ def _allow_descriptors() -> None:
 def _signalled(seconds: float) -> bool:
     """Waits so long for a signal to stop; whether it came."""
     return signal.sigtimedwait(SIGNALS, seconds) is not None
-
-
-class _Json(logging.Formatter):
-    """One object a line, with the keys of the controller's log."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        message = record.getMessage()
-        if record.exc_info:
-            message += "\n" + self.formatException(record.exc_info)
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        return json.dumps(
-            {
-                "message": message,
-                "timestamp": f"{stamp}.{record.msecs:03.0f}Z",
-                "severity": record.levelname.lower(),
-                "logger": record.name,
-            }
-        )
-
-
-def _log_json(level: str) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Json())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -29,6 +29,12 @@ class Owner(NamedTuple):
     pod: str
     container: str
     """Empty while the kubelet has not said yet which container of the pod it is."""
+    weight: int = 100
+    """``spec.weight`` of the quota."""
+    enforces: bool = True
+    """False: the quota only observes."""
+    cpu_request_milli: int = 0
+    """Of the whole pod, as the kubelet reckons its CPU weight from it."""
 
 
 class Owners(Protocol):
@@ -54,15 +60,25 @@ class Container:
         "id",
         "limits",
         "owner",
+        "pod_path",
         "pod_uid",
         "processes",
         "run_delays",
         "samples",
     )
 
-    def __init__(self, id: str, pod_uid: str, owner: Owner, first_seen_ns: int) -> None:  # noqa: A002
+    def __init__(
+        self,
+        id: str,  # noqa: A002
+        pod_uid: str,
+        owner: Owner,
+        first_seen_ns: int,
+        pod_path: str = "",
+    ) -> None:
         self.id = id
         self.pod_uid = pod_uid
+        self.pod_path = pod_path
+        """The directory of the pod's cgroup, relative to the hierarchy's root."""
         self.owner = owner
         self.first_seen_ns = first_seen_ns
         self.samples = Window(Sample, SAMPLES)

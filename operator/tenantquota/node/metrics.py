@@ -17,11 +17,13 @@ from tenantquota.node.cgroups.files import ReadErrors
 from tenantquota.node.containers import Container
 from tenantquota.node.exposition import Exposition, Value, labels
 from tenantquota.node.informer import Informer
+from tenantquota.node.neighbours import Neighbours
 from tenantquota.node.owners import TenantsPods
 from tenantquota.node.report import ReportWriter
 from tenantquota.node.sampler import Sampler
 from tenantquota.node.ticks import ERROR_BOUNDS_SECONDS, Ticks
 from tenantquota.node.totals import TenantTotals
+from tenantquota.node.weight_orders import WeightOrders
 
 MICROSECONDS: Final = 1_000_000
 _PAGE_BYTES: Final = resource.getpagesize()
@@ -47,6 +49,8 @@ class AgentState(NamedTuple):
     informers: Mapping[str, Informer[Any]]
     owners: TenantsPods
     totals: TenantTotals
+    neighbours: Neighbours
+    weights: WeightOrders
 
 
 def exposition(view: View, state: AgentState, proc: Path) -> bytes:
@@ -55,6 +59,7 @@ def exposition(view: View, state: AgentState, proc: Path) -> bytes:
     named = [container for container in view.containers if container.owner.container]
     _containers(page, named)
     _tenants(page, view.containers, state.totals)
+    _neighbours(page, state.neighbours)
     _agent(page, view, state)
     _process(page, proc)
     return page.encode()
@@ -254,6 +259,31 @@ def _tenants(page: Exposition, containers: Iterable[Container], totals: TenantTo
     )
 
 
+def _neighbours(page: Exposition, neighbours: Neighbours) -> None:
+    holdings = neighbours.holdings()
+    prefix = "tenantquota_tenant"
+    page.gauge(
+        f"{prefix}_yielding",
+        "1 while the tenant wants more than its share of this node and gets what others leave.",
+        [(labels({"tenant": each.tenant}), 1) for each in holdings],
+    )
+    page.gauge(
+        f"{prefix}_share_ratio",
+        "Of a tenant that yields: the CPU that it wants, as a multiple of its share.",
+        [(labels({"tenant": each.tenant}), each.evidence.factor) for each in holdings],
+    )
+    page.gauge(
+        f"{prefix}_victims",
+        "Of a tenant that yields: how many others it was seen to harm.",
+        [(labels({"tenant": each.tenant}), len(each.victims)) for each in holdings],
+    )
+    page.counter(
+        "tenantquota_node_neighbours_harmed_total",
+        "Times that a tenant was found to wait because of others.",
+        [("", neighbours.findings)],
+    )
+
+
 def _agent(page: Exposition, view: View, state: AgentState) -> None:
     prefix, report = "tenantquota_node", state.report
 
@@ -286,6 +316,11 @@ def _agent(page: Exposition, view: View, state: AgentState) -> None:
             (labels({"file": file, "reason": reason}), count)
             for (file, reason), count in sorted(state.errors.counts.copy().items())
         ],
+    )
+    page.counter(
+        f"{prefix}_weight_errors_total",
+        "CPU weights that could not be set.",
+        one(state.weights.errors),
     )
     page.counter(
         f"{prefix}_container_resets_total",

@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 from tenantquota.api.names import GROUP, VERSION
-from tenantquota.domain.labels import Selector, requirement, tenant_of
+from tenantquota.domain.labels import Selector, holder_of, requirement
+from tenantquota.domain.quantities import parse_cpu_milli
 from tenantquota.node.containers import Owner
 from tenantquota.node.informer import Index
 
@@ -27,6 +28,7 @@ class Pod(NamedTuple):
     """Container id → name, of those that the kubelet has told of."""
     settled: bool
     """The kubelet has told of every container that is to run now."""
+    cpu_request_milli: int = 0
 
 
 class Quota(NamedTuple):
@@ -36,6 +38,7 @@ class Quota(NamedTuple):
     tenant: str
     selector: Selector | None
     enforces: bool
+    weight: int = 100
 
 
 def read_pod(manifest: Any) -> tuple[str, Pod]:
@@ -53,10 +56,40 @@ def read_pod(manifest: Any) -> tuple[str, Pod]:
             if of.get("containerID")
         }
         labels = dict(metadata.get("labels") or {})
-        pod = Pod(metadata["namespace"], metadata["name"], labels, containers, _is_settled(spec, status))
+        pod = Pod(
+            metadata["namespace"],
+            metadata["name"],
+            labels,
+            containers,
+            _is_settled(spec, status),
+            _cpu_request_milli(spec),
+        )
         return metadata["uid"], pod
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"not a pod: {error!r}") from error
+
+
+def _cpu_request_milli(spec: Any) -> int:
+    """What the kubelet makes the pod's CPU weight from: ``PodRequests`` in k8s.io/component-helpers resource.
+    Init containers run one after the other beside the sidecars that were started before them."""
+    if (whole := _request(spec)) is not None:
+        return whole
+    sidecars = most = 0
+    for container in spec.get("initContainers") or ():
+        request = _request(container) or 0
+        if container.get("restartPolicy") == "Always":
+            sidecars += request
+            most = max(most, sidecars)
+        else:
+            most = max(most, sidecars + request)
+    together = sidecars + sum(_request(container) or 0 for container in spec["containers"])
+    overhead = (spec.get("overhead") or {}).get("cpu")
+    return max(most, together) + (parse_cpu_milli(overhead) if overhead else 0)
+
+
+def _request(of: Any) -> int | None:
+    declared = ((of.get("resources") or {}).get("requests") or {}).get("cpu")
+    return None if declared is None else parse_cpu_milli(str(declared))
 
 
 def _is_settled(spec: Any, status: Any) -> bool:
@@ -89,6 +122,7 @@ def read_quota(manifest: Any) -> tuple[str, Quota]:
             spec.get("tenant") or namespace,
             _selector(spec.get("selector")),
             spec.get("enforcement", "Enforce") == "Enforce",
+            int(spec.get("weight", 100)),
         )
         return metadata["uid"], quota
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -134,7 +168,7 @@ class TenantsPods:
 
     def count(self) -> int:
         """How many of the pods are tenants'."""
-        return sum(self._tenant_of(pod) is not None for pod in self._pods.values())
+        return sum(self._quota_of(pod) is not None for pod in self._pods.values())
 
     def owner_of(self, pod_uid: str, container_id: str) -> Owner | None:
         """A container that the kubelet has not told of yet is its pod's as long as another one is awaited
@@ -145,10 +179,20 @@ class TenantsPods:
         name = pod.containers.get(container_id)
         if name is None and pod.settled:
             return None
-        tenant = self._tenant_of(pod)
-        return None if tenant is None else Owner(tenant, pod.namespace, pod.name, name or "")
+        quota = self._quota_of(pod)
+        if quota is None:
+            return None
+        return Owner(
+            quota.tenant,
+            pod.namespace,
+            pod.name,
+            name or "",
+            quota.weight,
+            quota.enforces,
+            pod.cpu_request_milli,
+        )
 
-    def _tenant_of(self, pod: Pod) -> str | None:
+    def _quota_of(self, pod: Pod) -> Quota | None:
         revision = self._quotas.revision  # of before a look at them: what comes meanwhile counts next time
         known, by_namespace = self._by_namespace
         if revision != known:
@@ -158,4 +202,4 @@ class TenantsPods:
                     grouped.setdefault(quota.namespace, []).append(quota)
             self._by_namespace = (revision, by_namespace := grouped)
         quotas = by_namespace.get(pod.namespace)
-        return None if quotas is None else tenant_of(quotas, pod.labels)
+        return None if quotas is None else holder_of(quotas, pod.labels)

@@ -21,6 +21,8 @@ is held up by others, and what it costs us must not be for a tenant to choose.""
 ENDED: Final = (ProcessLookupError, FileNotFoundError)
 
 _SCHEDSTAT_BYTES: Final = 64
+_STAT_BYTES: Final = 512
+_TICK_MS: Final = 1000 / os.sysconf("SC_CLK_TCK")
 _UNREADABLE: Final = -1
 
 Ids = Callable[[], list[int] | None]
@@ -45,6 +47,16 @@ class Proc:
         except (OSError, ValueError) as error:
             if not (isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.EOPNOTSUPP)):
                 self._errors.count("pressure", error)
+            return None
+
+    def cpu_idle_ms(self) -> float | None:
+        """For how long CPUs were idle since the machine started, summed over them (``stat``, whose unit is
+        USER_HZ); waiting for a disk counts as idle. None where it can't be read."""
+        try:
+            with open(f"{self._root}/stat", "rb", buffering=0) as file:  # noqa: PTH123
+                return parsing.idle_ticks(file.read(_STAT_BYTES)) * _TICK_MS
+        except (OSError, ValueError) as error:
+            self._errors.count("stat", error)
             return None
 
     def open_schedstat(self, thread_id: int) -> int:

@@ -8,7 +8,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from tenantquota.api.names import API_VERSION, GROUP, MANAGED_BY_LABEL, MANAGER, VERSION
@@ -16,7 +16,9 @@ from tenantquota.domain.reporting import (
     USAGE_SECONDS,
     Entry,
     Held,
+    Hold,
     Reason,
+    Told,
     Usage,
     bounded,
     reason_to_write,
@@ -25,6 +27,7 @@ from tenantquota.domain.reporting import (
 )
 from tenantquota.kube.plain import ApiError, ApiServer, NodeIdentity
 from tenantquota.node.containers import Container
+from tenantquota.node.neighbours import Holding
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -50,7 +53,7 @@ def held_by(containers: Iterable[Container]) -> dict[str, Held]:
     }
 
 
-def entries_of(containers: Iterable[Container], held: dict[str, Held]) -> list[Entry]:
+def entries_of(containers: Iterable[Container], held: Mapping[str, Held]) -> list[Entry]:
     """With what each of them uses."""
     result = []
     for container in containers:
@@ -62,7 +65,11 @@ def entries_of(containers: Iterable[Container], held: dict[str, Held]) -> list[E
 
 
 def manifest(
-    node: NodeIdentity, entries: Iterable[Entry], heartbeat_seconds: float, period_seconds: int
+    node: NodeIdentity,
+    entries: Iterable[Entry],
+    holds: Iterable[Mapping[str, Any]],
+    heartbeat_seconds: float,
+    period_seconds: int,
 ) -> bytes:
     """The NodeReport as JSON.
 
@@ -77,11 +84,16 @@ def manifest(
             "labels": {MANAGED_BY_LABEL: MANAGER},
             "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": node.name, "uid": node.uid}],
         },
-        "heartbeat": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(heartbeat_seconds)),
+        "heartbeat": _timestamp(heartbeat_seconds),
         "periodSeconds": period_seconds,
         "containers": [_container(entry) for entry in entries],
+        "holds": list(holds),
     }
     return json.dumps(report, separators=(",", ":")).encode()
+
+
+def _timestamp(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _container(entry: Entry) -> dict[str, Any]:
@@ -100,10 +112,19 @@ def _container(entry: Entry) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-class _Told(NamedTuple):
+def _hold(holding: Holding, since: str) -> dict[str, Any]:
+    return {
+        "tenant": holding.tenant,
+        "since": since,
+        "victims": list(holding.victims),
+        "message": holding.message,
+    }
+
+
+class _Last(NamedTuple):
     """What the last report said, and when (the clock's seconds)."""
 
-    held: dict[str, Held]
+    told: Told
     usage: dict[str, Usage]
     at_seconds: float
 
@@ -130,30 +151,32 @@ class Reporter:
         self._write = write
         self._clock = clock
         self._wall_clock = wall_clock
-        self._told: _Told | None = None
+        self._last: _Last | None = None
         self._usage_due_seconds = 0.0
 
-    def after_tick(self, containers: Collection[Container]) -> None:
+    def after_tick(self, containers: Collection[Container], holdings: Collection[Holding] = ()) -> None:
         """To be called with all that are followed, once it is known which of the node's pods are tenants'."""
         now = self._clock()
-        held = held_by(containers)
-        told = self._told
+        told = Told(held_by(containers), tuple(Hold(each.tenant, each.victims) for each in holdings))
+        last = self._last
         reason = reason_to_write(
-            told and told.held, held, now - told.at_seconds if told else 0.0, self._period_seconds
+            last and last.told, told, now - last.at_seconds if last else 0.0, self._period_seconds
         )
         if reason is None and now < self._usage_due_seconds:
             return
-        entries = entries_of(containers, held)
+        entries = entries_of(containers, told.held)
         usage = usage_by_tenant(entries)
         self._usage_due_seconds = now + USAGE_SECONDS
-        if reason is None and told is not None and usage_changed(told.usage, usage):
+        if reason is None and last is not None and usage_changed(last.usage, usage):
             reason = Reason.USAGE
         if reason is not None:
-            self._told = _Told(held, usage, now)
-            told_now = bounded(entries)
-            if len(told_now) < len(entries):
-                LOG.warning("%d containers are left out of the report", len(entries) - len(told_now))
-            self._write(manifest(self._node, told_now, self._wall_clock(), self._period_seconds), reason)
+            self._last = _Last(told, usage, now)
+            entries_told = bounded(entries)
+            if len(entries_told) < len(entries):
+                LOG.warning("%d containers are left out of the report", len(entries) - len(entries_told))
+            wall = self._wall_clock()
+            holds = [_hold(each, _timestamp(wall - (now - each.since))) for each in holdings]
+            self._write(manifest(self._node, entries_told, holds, wall, self._period_seconds), reason)
 
 
 class ReportWriter:

@@ -37,6 +37,8 @@ class Tick(NamedTuple):
     appeared: list[Container]
     gone: list[Container]
     """Their files are closed; what was read of them stays."""
+    contended: bool = True
+    """A thread of the node waited for a CPU, or may have."""
 
 
 class _Rare:
@@ -123,8 +125,8 @@ class Sampler:
     def tick(self, number: int) -> Tick:
         """Reads what is due in tick ``number``, which grows by more than one where ticks were missed."""
         at_ns = self._clock_ns()
-        tick = Tick(number, at_ns, 0.0, [], [])
         contended = self._node_contended()
+        tick = Tick(number, at_ns, 0.0, [], [], contended)
         self._cgroups.poll()
         self._ask_again(tick)
         self._look(tick, everywhere=number >= self._recheck_due)
@@ -167,7 +169,8 @@ class Sampler:
                 self.errors.count("directory", error)
             self._cgroups.tree.forget(leaf)
             return
-        container = Container(leaf.container_id, leaf.pod_uid, owner, tick.at_ns)
+        pod_path = leaf.path.rpartition("/")[0]
+        container = Container(leaf.container_id, leaf.pod_uid, owner, tick.at_ns, pod_path)
         tasks = Tasks(self._proc, self.errors)
         self._followed[leaf.container_id] = _Followed(leaf, container, reader, tasks, self._found)
         self._found += 1

@@ -14,7 +14,7 @@ _SIZE = 8
 class Window(Generic[Record]):
     """A ring of named tuples. Every field is an int of at most 63 bits, or None; the first is a time."""
 
-    __slots__ = ("_buffer", "_count", "_format", "_length", "_make", "latest")
+    __slots__ = ("_buffer", "_count", "_format", "_length", "_make", "latest", "previous")
 
     def __init__(self, record: type[Record], length: int) -> None:
         fields: tuple[str, ...] = record._fields  # type: ignore[attr-defined]
@@ -24,6 +24,8 @@ class Window(Generic[Record]):
         self._length = length
         self._count = 0
         self.latest: Record | None = None
+        self.previous: Record | None = None
+        """The one before ``latest``."""
 
     def __len__(self) -> int:
         return min(self._count, self._length)
@@ -37,11 +39,11 @@ class Window(Generic[Record]):
             values = (_NONE if value is None else value for value in record)
             self._format.pack_into(self._buffer, offset, *values)
         self._count += 1
-        self.latest = record
+        self.previous, self.latest = self.latest, record
 
     def clear(self) -> None:
         self._count = 0
-        self.latest = None
+        self.latest = self.previous = None
 
     def since(self, at_ns: int) -> list[Record]:
         """The records read at ``at_ns`` or later, oldest first."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tenantquota.settings import parse
+from tenantquota.settings import WeightsSettings, parse
 
 Manifest = dict[str, Any]
 Render = Callable[..., list[Manifest]]
@@ -225,7 +225,7 @@ class TestNode:
         }
 
     def test_arguments_are_those_that_the_program_knows(self, spec: Manifest) -> None:
-        (of,) = spec["containers"]
+        of, _ = spec["containers"]
 
         assert of["command"] == ["python", "-m", "tenantquota", "node"]
         settings = parse(["node", *of["args"]])
@@ -235,7 +235,7 @@ class TestNode:
         assert of["ports"] == [{"name": "http", "containerPort": settings.http_port}]
 
     def test_may_do_nothing_to_the_node(self, spec: Manifest) -> None:
-        (of,) = spec["containers"]
+        of, _ = spec["containers"]
 
         assert of["securityContext"] == {
             "allowPrivilegeEscalation": False,
@@ -249,12 +249,29 @@ class TestNode:
             "seccompProfile": {"type": "RuntimeDefault"},
         }
         assert not {"hostNetwork", "hostIPC"} & spec.keys()
-        assert [volume["hostPath"] for volume in spec["volumes"]] == [
+        assert [volume["hostPath"] for volume in spec["volumes"] if "hostPath" in volume] == [
             {"path": "/sys/fs/cgroup", "type": "Directory"}
         ]
-        (mount,) = of["volumeMounts"]
-        assert mount["readOnly"] is True
-        assert mount["recursiveReadOnly"] == "IfPossible"
+        assert all(mount["readOnly"] for mount in of["volumeMounts"])
+        assert of["volumeMounts"][0]["recursiveReadOnly"] == "IfPossible"
+
+    def test_weights_are_written_by_a_program_that_can_do_little_else(self, spec: Manifest) -> None:
+        agent, of = spec["containers"]
+
+        settings = parse(of["command"][3:] + of["args"])
+        assert settings == WeightsSettings(
+            cgroup_root=Path("/host/sys/fs/cgroup"), agent_user=spec["securityContext"]["runAsUser"]
+        )
+        assert settings.socket == parse(["node", *agent["args"]]).weights_socket
+        assert of["securityContext"] == {
+            "runAsNonRoot": False,
+            "runAsUser": 0,
+            "runAsGroup": 0,
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert "ports" not in of
 
     def test_shares_its_user_with_nobody(self, spec: Manifest, default: list[Manifest]) -> None:
         """In the node's PID namespace a process may trace others of its user."""
@@ -270,7 +287,7 @@ class TestNode:
             assert "hostPID" not in other
 
     def test_runs_on_every_node_and_is_never_throttled(self, spec: Manifest) -> None:
-        (of,) = spec["containers"]
+        of, _ = spec["containers"]
 
         assert spec["tolerations"] == [{"operator": "Exists"}]
         assert of["resources"] == {

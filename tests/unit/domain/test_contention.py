@@ -1,7 +1,7 @@
 import pytest
 
 from tenantquota.domain.contention import (
-    QUIET_SECONDS,
+    QUIET_LOOKS,
     Activity,
     Over,
     QuietLevel,
@@ -46,10 +46,20 @@ class TestOverShare:
         assert over.keys() == {"b"}
         assert over["b"].share_ms == pytest.approx(500)
 
-    def test_what_the_system_uses_is_nobodys_share(self) -> None:
+    def test_the_system_has_its_share_too(self) -> None:
         over = over_share(full(busy("a", 700, 700), busy("b", 300, 10), others_ms=1000))
 
-        assert over["a"].share_ms == pytest.approx(690)
+        assert over.keys() == {"a"}
+        assert over["a"].share_ms == pytest.approx(845)
+
+    def test_where_the_system_takes_the_node_no_tenant_is_blamed(self) -> None:
+        assert over_share(full(busy("a", 200), busy("b", 60, 40), others_ms=1740)) == {}
+
+    def test_a_tenant_at_its_own_quota_wants_no_more(self) -> None:
+        """The waits of a throttled container are left out, and it is over its share by use alone."""
+        at_quota = Activity("a", 100, 900, 0, 0, throttled=True)
+
+        assert over_share(full(at_quota, busy("b", 1000, 3000))).keys() == {"b"}
 
     def test_the_system_is_somebody_to_make_room_for(self) -> None:
         assert over_share(full(busy("hog", 1500, 3000), others_ms=500)).keys() == {"hog"}
@@ -58,7 +68,7 @@ class TestOverShare:
         assert over_share(full(busy("a", 1020, 40), busy("b", 980, 20))) == {}
 
 
-KNOWN = QuietLevel(10.0, QUIET_SECONDS)
+KNOWN = QuietLevel(10.0, QUIET_LOOKS)
 HOG = {"hog": Over("hog", 1900, 3900, 1000)}
 
 
@@ -90,7 +100,7 @@ class TestHarm:
         assert harms([activity], HOG, {"small": KNOWN}) == [], why
 
     def test_without_a_quiet_level_none_can_be_shown(self) -> None:
-        assert harms([victim(500)], HOG, {"small": QuietLevel(10.0, QUIET_SECONDS - 1)}) == []
+        assert harms([victim(500)], HOG, {"small": QuietLevel(10.0, QUIET_LOOKS - 1)}) == []
         assert harms([victim(500)], HOG, {}) == []
 
     def test_nobody_is_blamed_when_nobody_is_over_its_share(self) -> None:
@@ -113,12 +123,12 @@ class TestHarm:
 class TestQuietLevel:
     def test_follows_quiet_seconds_only(self) -> None:
         level = QuietLevel()
-        for _ in range(QUIET_SECONDS):
+        for _ in range(QUIET_LOOKS):
             level = learned(level, victim(8), full=False)
             level = learned(level, victim(800), full=True)
             level = learned(level, victim(800, throttled=True), full=False)
 
-        assert level == QuietLevel(pytest.approx(8), QUIET_SECONDS)
+        assert level == QuietLevel(pytest.approx(8), QUIET_LOOKS)
         assert level.known
 
     def test_forgets_slowly(self) -> None:

@@ -2,7 +2,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tenantquota.domain.labels import Selector, requirement, selects, tenant_of
+from tenantquota.domain.labels import Selector, holder_of, requirement, selects
 
 
 def expression(operator: str, *values: str) -> Selector:
@@ -62,4 +62,6 @@ BLUE = Selector({"color": "blue"})
     ],
 )
 def test_whose_a_blue_pod_is(quotas: list[Quota], tenant: str | None) -> None:
-    assert tenant_of(quotas, {"color": "blue"}) == tenant
+    holder = holder_of(quotas, {"color": "blue"})
+
+    assert (holder and holder.tenant) == tenant

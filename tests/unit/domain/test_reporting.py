@@ -9,7 +9,9 @@ from tenantquota.domain.reporting import (
     MAX_CONTAINERS,
     Entry,
     Held,
+    Hold,
     Reason,
+    Told,
     Usage,
     bounded,
     reason_to_write,
@@ -43,15 +45,25 @@ TOLD = {"a": held("a"), "b": held("b")}
     ],
 )
 def test_what_is_told_at_once(now: dict[str, Held], reason: Reason) -> None:
-    assert reason_to_write(TOLD, now, 1.0, PERIOD_SECONDS) is reason
+    assert reason_to_write(Told(TOLD), Told(now), 1.0, PERIOD_SECONDS) is reason
+
+
+def test_who_yields_and_whom_that_helps_is_told_at_once() -> None:
+    alone, harming = Told(TOLD, (Hold("acme", ()),)), Told(TOLD, (Hold("acme", ("beta",)),))
+
+    assert reason_to_write(Told(TOLD), alone, 1.0, PERIOD_SECONDS) is Reason.HOLDS
+    assert reason_to_write(alone, harming, 1.0, PERIOD_SECONDS) is Reason.HOLDS
+    assert reason_to_write(harming, Told(TOLD), 1.0, PERIOD_SECONDS) is Reason.HOLDS
+    assert reason_to_write(harming, harming, 1.0, PERIOD_SECONDS) is None
 
 
 def test_the_first_is_told_even_if_it_is_empty() -> None:
-    assert reason_to_write(None, {}, 0.0, PERIOD_SECONDS) is Reason.FIRST
+    assert reason_to_write(None, Told({}), 0.0, PERIOD_SECONDS) is Reason.FIRST
 
 
 def test_nothing_new_waits_for_the_heartbeat() -> None:
-    reasons = [reason_to_write(TOLD, dict(TOLD), float(age), PERIOD_SECONDS) for age in range(PERIOD_SECONDS)]
+    told, now = Told(TOLD), Told(dict(TOLD))
+    reasons = [reason_to_write(told, now, float(age), PERIOD_SECONDS) for age in range(PERIOD_SECONDS)]
 
     assert reasons[:-1] == [None] * (PERIOD_SECONDS - 1)
     assert reasons[-1] is Reason.HEARTBEAT, "before the period is over, since it takes a moment"

@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tenantquota.domain.contention import Over
 from tenantquota.domain.reporting import Reason
 from tenantquota.node.cgroups.files import ReadErrors
 from tenantquota.node.containers import Container
 from tenantquota.node.exposition import Exposition, labels
 from tenantquota.node.metrics import AgentState, View, exposition
+from tenantquota.node.neighbours import Holding
 from tenantquota.node.ticks import Ticks
 from tenantquota.node.totals import TenantTotals, Totals
 from tests.unit.node.samples import MI, container, sample, used
@@ -23,7 +25,9 @@ from tests.unit.node.samples import MI, container, sample, used
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
-def page(*containers: Container, totals: TenantTotals | None = None) -> bytes:
+def page(
+    *containers: Container, totals: TenantTotals | None = None, holdings: Iterable[Holding] = ()
+) -> bytes:
     ticks = Ticks(1.0, lambda _: False)
     ticks.begun, ticks.late, ticks.missed = 7, 2, 1
     errors = ReadErrors()
@@ -38,7 +42,10 @@ def page(*containers: Container, totals: TenantTotals | None = None) -> bytes:
     sampler = SimpleNamespace(counter_resets=1)
     informers = {"pods": SimpleNamespace(errors=5), "tenantquotas": SimpleNamespace(errors=0)}
     owners = SimpleNamespace(count=lambda: 6)
-    parts: Any = (ticks, errors, sampler, report, informers, owners, totals or TenantTotals())
+    neighbours = SimpleNamespace(holdings=lambda: list(holdings), findings=3)
+    weights = SimpleNamespace(errors=0)
+    totals = totals or TenantTotals()
+    parts: Any = (ticks, errors, sampler, report, informers, owners, totals, neighbours, weights)
     view = View(containers, time.monotonic_ns(), 0.001)
     return exposition(view, AgentState(*parts), Path("/proc"))
 
@@ -130,6 +137,18 @@ def test_nothing_is_left_of_a_tenant_that_is_gone() -> None:
     after = page(acme, totals=totals)
     assert b"beta" not in after
     assert b'tenant="acme"' in after
+
+
+def test_who_yields_is_told_and_nobody_else() -> None:
+    over = Over("acme", 900.0, 3000.0, 1000.0)
+    found = series(page(holdings=[Holding("acme", 5.0, over, ("beta", "gamma"), "…")]))
+
+    of = frozenset({("tenant", "acme")})
+    assert found["tenantquota_tenant_yielding", of] == 1
+    assert found["tenantquota_tenant_share_ratio", of] == 3
+    assert found["tenantquota_tenant_victims", of] == 2
+    assert found["tenantquota_node_neighbours_harmed_total", frozenset()] == 3
+    assert not any(name == "tenantquota_tenant_yielding" for name, _ in series(page()))
 
 
 def test_the_agent_tells_of_itself() -> None:

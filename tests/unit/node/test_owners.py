@@ -15,6 +15,10 @@ def acme(name: str, uid: str = "u1") -> Owner:
     return Owner("acme", "ns-acme", f"agent-{uid}", name)
 
 
+def requesting(cpu: str, **fields: Any) -> Manifest:
+    return {"name": "of", "resources": {"requests": {"cpu": cpu}}, **fields}
+
+
 class TestPods:
     def test_containers_of_every_kind(self) -> None:
         manifest = pod("u1", "a")
@@ -78,6 +82,30 @@ class TestPods:
     def test_what_is_no_pod(self, manifest: Any) -> None:
         with pytest.raises(ValueError, match="not a pod"):
             read_pod(manifest)
+
+
+class TestRequests:
+    """As the kubelet sums them up."""
+
+    @pytest.mark.parametrize(
+        ("spec", "milli"),
+        [
+            ({"containers": [{"name": "a"}]}, 0),
+            ({"containers": [requesting("50m"), requesting("0.1")]}, 150),
+            ({"containers": [requesting("50m")], "initContainers": [requesting("1")]}, 1000),
+            (
+                {
+                    "containers": [requesting("50m")],
+                    "initContainers": [requesting("20m", restartPolicy="Always"), requesting("40m")],
+                },
+                70,
+            ),
+            ({"containers": [requesting("50m")], "overhead": {"cpu": "10m"}}, 60),
+            ({"containers": [requesting("50m")], "resources": {"requests": {"cpu": "2"}}}, 2000),
+        ],
+    )
+    def test_of_a_pod(self, spec: Manifest, milli: int) -> None:
+        assert read_pod(pod("u1", "a") | {"spec": spec})[1].cpu_request_milli == milli
 
 
 class TestQuotas:
@@ -191,7 +219,7 @@ class TestOwners:
         joined = Joined(quota("q1", "acme", tenant="acme", enforcement="Observe"))
         joined.put(pod("u1", "a"))
 
-        assert joined.owner_of("u1", "a") == acme("c0")
+        assert joined.owner_of("u1", "a") == acme("c0")._replace(enforces=False)
         assert joined.owners.count() == 1
 
     def test_follows_the_quotas(self, joined: Joined) -> None:

@@ -41,7 +41,7 @@ def told(report: bytes) -> Strict:
 class TestManifest:
     def write(self, *containers: Container) -> bytes:
         held = held_by(containers)
-        return manifest(NODE, entries_of(containers, held), 1_700_000_000.9, 30)
+        return manifest(NODE, entries_of(containers, held), [], 1_700_000_000.9, 30)
 
     def test_says_what_the_cgroup_holds_and_what_is_used(self) -> None:
         (of,) = told(self.write(used(container(), cpu_milli=123, memory_bytes=32 * MI))).containers

@@ -99,6 +99,17 @@ def pod_uid(name: str) -> str | None:
     return found[1].replace("_", "-") if found else None
 
 
+def is_pod(path: str) -> bool:
+    """The directory of a pod, relative to a hierarchy's root: below kubepods, and of one of its classes or of
+    none."""
+    *above, name = path.split("/")
+    if pod_uid(name) is None or {"", ".", ".."} & set(above):
+        return False
+    if above and is_qos(above[-1]):
+        above.pop()
+    return 0 < len(above) <= _DEPTH and _KUBEPODS.fullmatch(above[-1]) is not None
+
+
 def container_id(name: str) -> str | None:
     """The container (or sandbox) whose directory it is, None if none."""
     found = _CONTAINER.fullmatch(name)

@@ -206,3 +206,15 @@ def schedstat(content: bytes) -> tuple[int, int]:
     if content[-1:] != b"\n" or len(words) != 3:
         raise MalformedError(content)
     return _digits(words[1], content), _digits(words[2], content)
+
+
+def idle_ticks(content: bytes) -> int:
+    """``/proc/stat``: the idle time of all CPUs together, and that in which a disk was waited for.
+
+    Raises:
+        ValueError: it is not that file.
+    """
+    fields = content.partition(b"\n")[0].split()
+    if len(fields) < 6 or fields[0] != b"cpu":
+        raise ValueError("no line 'cpu'")
+    return int(fields[4]) + int(fields[5])

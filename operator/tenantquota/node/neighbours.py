@@ -1,0 +1,256 @@
+"""Each second: who wants more than its share, whom that harms, and which weights follow."""
+
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final, NamedTuple, Protocol
+
+from tenantquota.domain import contention, yielding
+from tenantquota.domain.contention import Activity, Harm, Over, QuietLevel, Second
+from tenantquota.domain.usage import NANOSECONDS, increase
+from tenantquota.domain.yielding import PodWeight, State, Yield
+from tenantquota.node.containers import Container
+from tenantquota.node.sampler import Tick
+
+LOG: Final = logging.getLogger(__name__)
+
+BUSY_MS: Final = 10.0
+"""A pod that uses so much CPU a second has a part in what its tenant gets."""
+HARM_SECONDS: Final = 2
+"""A harm is told once it was seen in so many of the last three seconds."""
+_MS: Final = 1_000_000
+
+
+class Weights(Protocol):
+    """Reads and sets the weights of pods, by directory."""
+
+    version: int
+
+    def read(self, pod_path: str) -> int | None: ...
+
+    def give(self, orders: Iterable[tuple[str, int]]) -> list[str]: ...
+
+
+class Idle(Protocol):
+    def cpu_idle_ms(self) -> float | None: ...
+
+
+class Holding(NamedTuple):
+    """A tenant that yields now, as it is told to others."""
+
+    tenant: str
+    since: float
+    """Seconds of CLOCK_MONOTONIC."""
+    evidence: Over
+    victims: tuple[str, ...]
+    """Whom it was seen to harm."""
+    message: str
+
+
+class _Pod(NamedTuple):
+    path: str
+    tenant: str
+    enforces: bool
+    weight: int
+    kubelets: int
+    busy: bool
+
+
+class Neighbours:
+    """Keeps the state of one node; ``after_tick`` is called once a second.
+
+    Args:
+        capacity_ms: CPU time that the node has in a second.
+    """
+
+    def __init__(self, node: str, idle: Idle, weights: Weights, capacity_ms: float) -> None:
+        self._node = node
+        self._idle = idle
+        self._weights = weights
+        self._capacity_ms = capacity_ms
+        self._idle_ms: float | None = None
+        self._at: float | None = None
+        self._state = State()
+        self._quiet: dict[str, QuietLevel] = {}
+        self._harms: tuple[Harm, ...] = ()
+        self._harmed: dict[str, int] = {}
+        """In how many of the last seconds, by victim; falls by one in each without."""
+        self._set: dict[str, int] = {}
+        """What the kubelet gives the pods that have another weight, by directory."""
+        self._known: set[str] = set()
+        """Directories of pods whose weight was looked at once, and needs no look while nobody yields."""
+        self.findings = 0
+        """Victims that were found since the start."""
+
+    def holdings(self) -> list[Holding]:
+        """The tenants that yield, by name."""
+        told = tuple(harm for harm in self._harms if self._harmed.get(harm.victim, 0) >= HARM_SECONDS)
+        return [self._holding(each, told) for _, each in sorted(self._state.active.items())]
+
+    def after_tick(self, tick: Tick, containers: Collection[Container]) -> None:
+        now = tick.at_ns / NANOSECONDS
+        elapsed, self._at = (0.0 if self._at is None else now - self._at), now
+        idle_before, self._idle_ms = self._idle_ms, self._idle.cpu_idle_ms()
+        if elapsed <= 0 or idle_before is None or self._idle_ms is None:
+            return
+        if tick.contended or self._state.active:
+            over = self._judge(tick, containers, (self._idle_ms - idle_before) / elapsed)
+        else:
+            over = {}
+            self._learn(self._activities(_looked_at(containers, tick), tick), full=False)
+        self._state, changes = yielding.step(self._state, over, now)
+        if not (self._state.active or self._set or changes.ended or tick.appeared or not self._known):
+            return
+        pods = _pods(containers, self._weights.version)
+        self._set_weights(pods)
+        for begun in changes.begun:
+            self._tell("TenantYields", begun, pods)
+        for ended in changes.ended:
+            self._tell("TenantNoLongerYields", ended, pods)
+
+    def _judge(self, tick: Tick, containers: Collection[Container], idle_ms: float) -> dict[str, Over]:
+        """Who is over its share in this second; notes whom that harms."""
+        activities = self._activities(containers, tick)
+        used_ms = sum(each.used_ms for each in activities)
+        others_ms = max(0.0, self._capacity_ms - idle_ms - used_ms)
+        second = Second(self._capacity_ms, idle_ms, tuple(activities), others_ms)
+        over = contention.over_share(second)
+        self._learn(activities, full=second.full)
+        self._note_harms(contention.harms(activities, over, self._quiet))
+        return over
+
+    def give_back(self) -> None:
+        """Puts the kubelet's weights back."""
+        self._weights.give(list(self._set.items()))
+        self._set.clear()
+
+    def _activities(self, containers: Iterable[Container], tick: Tick) -> list[Activity]:
+        sums: dict[str, list[float]] = {}
+        throttled = set()
+        weight: dict[str, int] = {}
+        for container in containers:
+            sample, before = container.samples.latest, container.samples.previous
+            if sample is None or before is None or sample.at_ns < tick.at_ns:
+                continue
+            owner = container.owner
+            of = sums.setdefault(owner.tenant, [0.0, 0.0, 0.0])
+            weight[owner.tenant] = max(owner.weight, weight.get(owner.tenant, 0))
+            elapsed_ns = sample.at_ns - before.at_ns
+            used_ns = increase(before.cpu_usage_ns, sample.cpu_usage_ns)
+            if not used_ns:
+                continue
+            of[0] += used_ns / elapsed_ns * 1000
+            if increase(before.nr_throttled, sample.nr_throttled):
+                throttled.add(owner.tenant)
+                continue
+            delay, delay_before = container.run_delays.latest, container.run_delays.previous
+            if delay is None or delay_before is None or delay.at_ns < tick.at_ns:
+                continue
+            # In the seconds that weren't looked at nobody waited (see Sampler), so it is all of this one.
+            of[1] += (delay.run_delay_ns - delay_before.run_delay_ns) / elapsed_ns * 1000
+            of[2] += (delay.timeslices - delay_before.timeslices) / elapsed_ns * NANOSECONDS
+        return [
+            Activity(
+                tenant,
+                weight[tenant],
+                used_ms,
+                max(0.0, waiting_ms),
+                max(0.0, dispatches),
+                tenant in throttled,
+            )
+            for tenant, (used_ms, waiting_ms, dispatches) in sums.items()
+        ]
+
+    def _learn(self, activities: Iterable[Activity], *, full: bool) -> None:
+        for each in activities:
+            level = self._quiet.get(each.tenant, QuietLevel())
+            self._quiet[each.tenant] = contention.learned(level, each, full=full)
+
+    def _note_harms(self, harms: list[Harm]) -> None:
+        self._harms = tuple(harms) or self._harms
+        now = {harm.victim for harm in harms}
+        for victim in now | self._harmed.keys():
+            count = self._harmed.get(victim, 0)
+            self._harmed[victim] = min(3, count + 1) if victim in now else count - 1
+            if victim in now and count == HARM_SECONDS - 1:
+                self.findings += 1
+                harm = next(harm for harm in harms if harm.victim == victim)
+                audit = {
+                    "rule": "NeighbourHarmed",
+                    "tenant": victim,
+                    "node": self._node,
+                    "culprits": [each._asdict() for each in harm.culprits],
+                    "window": {"waitUs": harm.wait_us, "quietUs": harm.quiet_us},
+                }
+                LOG.info("NeighbourHarmed: %s", contention.told(harm, self._node), extra={"audit": audit})
+            if self._harmed[victim] <= 0:
+                del self._harmed[victim]
+
+    def _set_weights(self, pods: Mapping[str, _Pod]) -> None:
+        """Brings the files to what is decided. Looks at those that were changed, and at pods that are new
+        here: a predecessor may have changed them."""
+        active = self._state.active
+        enforced = {pod.tenant: pod.weight for pod in pods.values() if pod.enforces and pod.tenant in active}
+        wanted = yielding.weights(
+            (PodWeight(uid, pod.tenant, pod.kubelets, pod.busy) for uid, pod in pods.items() if pod.enforces),
+            enforced,
+            version=self._weights.version,
+        )
+        self._known &= {pod.path for pod in pods.values()}
+        self._set = {path: kubelets for path, kubelets in self._set.items() if path in self._known}
+        orders = []
+        for uid, pod in pods.items():
+            target = wanted.get(uid, pod.kubelets)
+            if target == pod.kubelets and pod.path in self._known and pod.path not in self._set:
+                continue
+            found = self._weights.read(pod.path)
+            if found is None:
+                continue
+            self._known.add(pod.path)
+            if target != pod.kubelets or found != target:
+                self._set[pod.path] = pod.kubelets  # to be looked at again in the next second
+            else:
+                self._set.pop(pod.path, None)
+            if found != target:
+                orders.append((pod.path, target))
+        if orders:
+            self._weights.give(orders)
+
+    def _holding(self, of: Yield, harms: Iterable[Harm]) -> Holding:
+        mine = [harm for harm in harms if any(each.tenant == of.tenant for each in harm.culprits)]
+        over = of.evidence
+        message = contention.told(mine[0], self._node) if mine else contention.wanted(over, self._node)
+        return Holding(of.tenant, of.since, over, tuple(sorted(harm.victim for harm in mine)), message)
+
+    def _tell(self, rule: str, of: Yield, pods: Mapping[str, _Pod]) -> None:
+        own = [pod for pod in pods.values() if pod.tenant == of.tenant]
+        message = contention.wanted(of.evidence, self._node)
+        audit = {
+            "rule": rule,
+            "tenant": of.tenant,
+            "node": self._node,
+            "since": round(of.since, 3),
+            "window": of.evidence._asdict(),
+            "mode": "Enforce" if all(pod.enforces for pod in own) else "Observe",
+            "weights": {pod.path.rpartition("/")[2]: self._weights.read(pod.path) for pod in own},
+        }
+        LOG.info("%s: %s", rule, message, extra={"audit": audit})
+
+
+def _looked_at(containers: Iterable[Container], tick: Tick) -> list[Container]:
+    """Those whose threads' waits were read in this tick."""
+    return [each for each in containers if (delay := each.run_delays.latest) and delay.at_ns >= tick.at_ns]
+
+
+def _pods(containers: Iterable[Container], version: int) -> dict[str, _Pod]:
+    """By uid, of containers that were read."""
+    found: dict[str, _Pod] = {}
+    for container in containers:
+        owner, sample, before = container.owner, container.samples.latest, container.samples.previous
+        used_ns = increase(before and before.cpu_usage_ns, sample and sample.cpu_usage_ns) or 0
+        former = found.get(container.pod_uid)
+        busy = used_ns >= BUSY_MS * _MS or (former is not None and former.busy)
+        kubelets = yielding.kubelet_weight(owner.cpu_request_milli, version=version)
+        found[container.pod_uid] = _Pod(
+            container.pod_path, owner.tenant, owner.enforces, owner.weight, kubelets, busy
+        )
+    return found

@@ -1,0 +1,185 @@
+"""The one writer: CPU weights of tenants' pods, and nothing else, by a process that does nothing else.
+
+Cgroup files are root's to write. The agent isn't root, so that it can do no harm whatever becomes of it; this
+program is (without any capability), and takes orders from the agent alone, over a socket in a directory that
+the two share. An order is a line ``WEIGHT PATH``, the answer ``ok`` or ``error: WHY``. It opens for writing
+only ``cpu.weight`` (version 1 ``cpu.shares``) in a directory that is named as the kubelet names a pod's.
+"""
+
+import logging
+import os
+import selectors
+import signal
+import socket
+import struct
+from pathlib import Path
+from typing import Final, Self
+
+from tenantquota.domain.yielding import V1_LEAST, V1_MOST, V2_LEAST, V2_MOST
+from tenantquota.node.cgroups import layout
+from tenantquota.node.logs import log_json
+from tenantquota.settings import WeightsSettings
+
+LOG: Final = logging.getLogger(__name__)
+
+MAX_ORDER_BYTES: Final = 4096
+FAREWELL_SECONDS: Final = 4.0
+"""After SIGTERM: for the agent, which gets it too, to give back what it changed."""
+_PEER: Final = struct.Struct("iII")
+
+
+class OrderError(ValueError):
+    """Not an order that this program carries out; the message says why."""
+
+
+class WeightFiles:
+    """The weights of pods below what the node has at /sys/fs/cgroup.
+
+    Raises:
+        LayoutError: that is not mounted there.
+    """
+
+    def __init__(self, root: Path) -> None:
+        found = layout.find_layout(root)
+        self.version = found.version
+        self._root = found.roots["cpu"] if found.version == 1 else found.look_in
+        self._file = "cpu.shares" if found.version == 1 else "cpu.weight"
+        self._range = (V1_LEAST, V1_MOST) if found.version == 1 else (V2_LEAST, V2_MOST)
+
+    def read(self, pod_path: str) -> int | None:
+        """None when the pod is gone."""
+        try:
+            with open(self._path(pod_path), "rb", buffering=0) as file:  # noqa: PTH123
+                return int(file.read())
+        except (FileNotFoundError, OSError, ValueError):
+            return None
+
+    def write(self, pod_path: str, weight: int) -> None:
+        """
+        Raises:
+            OrderError: no such pod, or no such weight.
+            OSError: the kernel refuses.
+        """
+        least, most = self._range
+        if not least <= weight <= most:
+            raise OrderError(f"weight {weight} is not between {least} and {most}")
+        if not layout.is_pod(pod_path):
+            raise OrderError(f"{pod_path!r} is not the directory of a pod")
+        descriptor = os.open(self._path(pod_path), os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            os.write(descriptor, b"%d" % weight)
+        finally:
+            os.close(descriptor)
+
+    def _path(self, pod_path: str) -> str:
+        return f"{self._root}/{pod_path}/{self._file}"
+
+
+def carry_out(files: WeightFiles, order: bytes) -> bytes:
+    """What an order is answered with; ends with a newline."""
+    try:
+        weight, _, pod_path = order.decode().rstrip("\n").partition(" ")
+        files.write(pod_path, int(weight))
+    except FileNotFoundError:
+        return b"error: the pod is gone\n"
+    except (OSError, ValueError) as error:
+        return f"error: {error}".replace("\n", " ").encode() + b"\n"
+    return b"ok\n"
+
+
+class Writer:
+    """Serves orders until it is told to stop.
+
+    Args:
+        agent_user: the only user whose orders count.
+    """
+
+    def __init__(self, files: WeightFiles, path: Path, agent_user: int) -> None:
+        self._files = files
+        self._agent_user = agent_user
+        self._path = path
+        path.unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        path.chmod(0o666)  # who connects is looked at
+        self._listener.listen(1)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._agent: socket.socket | None = None
+        self._pending = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hang_up()
+        self._selector.close()
+        self._listener.close()
+        self._path.unlink(missing_ok=True)
+
+    def run(self, stop: socket.socket) -> None:
+        """Until something can be read from ``stop``, and the agent has hung up or FAREWELL_SECONDS passed."""
+        self._selector.register(stop, selectors.EVENT_READ)
+        stopping = False
+        while not (stopping and self._agent is None):
+            ready = self._selector.select(FAREWELL_SECONDS if stopping else None)
+            if stopping and not ready:
+                break
+            for key, _ in ready:
+                if key.fileobj is stop:
+                    stopping = True
+                    self._selector.unregister(stop)
+                elif key.fileobj is self._listener:
+                    self._take_call()
+                else:
+                    self._serve()
+
+    def _take_call(self) -> None:
+        caller, _ = self._listener.accept()
+        peer = caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+        user = _PEER.unpack(peer)[1]
+        if user != self._agent_user:
+            LOG.warning("user %d may give no orders", user)
+            caller.close()
+            return
+        self._hang_up()  # an agent that was started anew; its predecessor is gone
+        self._agent = caller
+        self._selector.register(caller, selectors.EVENT_READ)
+
+    def _serve(self) -> None:
+        if self._agent is None:
+            return
+        try:
+            received = self._agent.recv(MAX_ORDER_BYTES)
+            *orders, self._pending = (self._pending + received).split(b"\n")
+            if not received or len(self._pending) > MAX_ORDER_BYTES:
+                self._hang_up()
+                return
+            if orders:
+                self._agent.sendall(b"".join(carry_out(self._files, order) for order in orders))
+        except OSError:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._agent is not None:
+            self._selector.unregister(self._agent)
+            self._agent.close()
+        self._agent, self._pending = None, b""
+
+
+def run(settings: WeightsSettings) -> int:
+    """Until SIGTERM or SIGINT; what the program is to exit with."""
+    log_json(settings.log_level)
+    try:
+        writer = Writer(WeightFiles(settings.cgroup_root), settings.socket, settings.agent_user)
+    except (layout.LayoutError, OSError) as error:
+        LOG.error("%s", error)  # noqa: TRY400 - says what to do; a traceback would hide it
+        return 1
+    stop, told = socket.socketpair()
+    told.setblocking(False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.send(b"x"))
+    LOG.info("taking orders of user %d at %s", settings.agent_user, settings.socket)
+    with writer:
+        writer.run(stop)
+    return 0

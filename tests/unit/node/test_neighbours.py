@@ -1,0 +1,229 @@
+"""A node second by second: containers' counters in, weights and holdings out."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from tenantquota.domain.usage import NANOSECONDS, RunDelay
+from tenantquota.domain.yielding import LIFT, QUIET_SECONDS
+from tenantquota.node.containers import Container, Owner
+from tenantquota.node.neighbours import Holding, Neighbours
+from tenantquota.node.sampler import Tick
+from tests.unit.node.samples import sample
+
+CAPACITY_MS = 2000.0
+SHARES = 51
+"""The kubelet's, for a request of 50m."""
+
+
+class Files:
+    """The weights of pods: what ``WeightOrders`` does, without a kernel."""
+
+    version = 1
+
+    def __init__(self) -> None:
+        self.values: dict[str, int] = {}
+        self.orders: list[tuple[str, int]] = []
+        self.broken = False
+
+    def read(self, pod_path: str) -> int | None:
+        return self.values.get(pod_path)
+
+    def give(self, orders: Iterable[tuple[str, int]]) -> list[str]:
+        given = list(orders)
+        if self.broken:
+            return ["no answer"] * len(given)
+        self.orders += given
+        self.values.update(given)
+        return [""] * len(given)
+
+
+class Node:
+    """Containers of one pod each; ``second`` gives what they did, by tenant."""
+
+    def __init__(self, *tenants: str, enforces: bool = True) -> None:
+        self.at_ns = 100 * NANOSECONDS
+        self.idle_ms = 0.0
+        self.files = Files()
+        self.containers = {tenant: self._start(tenant, enforces=enforces) for tenant in tenants}
+        self.counters = {tenant: [0, 0, 0, 0] for tenant in tenants}
+        self.successor()
+        for _ in range(2):
+            self.second(CAPACITY_MS, **dict.fromkeys(tenants, (1, 0, 1)))
+
+    def _start(self, tenant: str, *, enforces: bool) -> Container:
+        owner = Owner(tenant, tenant, "agent", "main", enforces=enforces, cpu_request_milli=50)
+        path = f"kubepods/burstable/pod-{tenant}"
+        self.files.values[path] = SHARES
+        return Container(tenant, f"uid-{tenant}", owner, self.at_ns, path)
+
+    def successor(self) -> None:
+        """Another agent, which knows nothing."""
+        self.neighbours = Neighbours("n1", self, self.files, CAPACITY_MS)
+
+    def cpu_idle_ms(self) -> float:
+        return self.idle_ms
+
+    def second(self, idle_ms: float = 0.0, *, contended: bool = True, **did: tuple[float, ...]) -> None:
+        """
+        Args:
+            did: by tenant, ms of CPU used, ms waited, dispatches, and whether throttled (1).
+        """
+        self.at_ns += NANOSECONDS
+        self.idle_ms += idle_ms
+        for tenant, container in self.containers.items():
+            used_ms, waited_ms, dispatches, throttled = (*did.get(tenant, ()), 0.0, 0.0, 0.0, 0.0)[:4]
+            counters = self.counters[tenant]
+            for index, amount in enumerate((used_ms * 1e6, waited_ms * 1e6, dispatches, throttled)):
+                counters[index] += round(amount)
+            usage_ns, run_delay_ns, timeslices, nr_throttled = counters
+            container.samples.append(
+                sample(self.at_ns / NANOSECONDS, cpu_usage_ns=usage_ns, nr_throttled=nr_throttled)
+            )
+            if dispatches:
+                container.run_delays.append(RunDelay(self.at_ns, run_delay_ns, timeslices))
+        tick = Tick(0, self.at_ns, 0.0, [], [], contended)
+        self.neighbours.after_tick(tick, list(self.containers.values()))
+
+    def calm(self, seconds: int = 1) -> None:
+        """Small waits 8 µs each time, and half the node is idle."""
+        for _ in range(seconds):
+            self.second(1000, contended=False, small=(50, 8, 1000))
+
+    def noise(self, seconds: int = 1) -> None:
+        """A hog takes all that it can get, and small waits 40 µs each time."""
+        for _ in range(seconds):
+            self.second(hog=(1900, 4000, 600), small=(60, 40, 1000))
+
+    @property
+    def holdings(self) -> list[Holding]:
+        return self.neighbours.holdings()
+
+    def weight(self, tenant: str) -> int:
+        return self.files.values[f"kubepods/burstable/pod-{tenant}"]
+
+
+@pytest.fixture
+def node() -> Node:
+    node = Node("hog", "small")
+    node.calm(5)
+    return node
+
+
+def audits(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    return [record.audit for record in caplog.records if hasattr(record, "audit")]
+
+
+class TestYield:
+    def test_the_hog_yields_in_the_first_second(self, node: Node) -> None:
+        node.noise()
+
+        assert [each.tenant for each in node.holdings] == ["hog"]
+        assert node.weight("small") >= LIFT * node.weight("hog")
+        assert node.weight("hog") < SHARES
+
+    def test_it_is_harm_when_it_was_seen_twice(self, node: Node) -> None:
+        node.noise()
+        assert node.holdings[0].victims == ()
+        assert node.holdings[0].message == (
+            "hog is over its share of n1, which is full, wanting 5900 ms/s and using 1900 of its share of"
+            " 1860 ms/s"
+        )
+        node.noise()
+
+        assert node.holdings[0].victims == ("small",)
+        assert node.holdings[0].message.startswith(
+            "hog made small wait 40 µs a dispatch, 5.0 times its quiet"
+        )
+        assert node.neighbours.findings == 1
+
+    def test_all_is_given_back(self, node: Node) -> None:
+        node.noise(3)
+        node.calm(int(QUIET_SECONDS) + 1)
+
+        assert node.holdings == []
+        assert (node.weight("hog"), node.weight("small")) == (SHARES, SHARES)
+
+    def test_nothing_is_written_while_all_is_calm(self, node: Node) -> None:
+        node.calm(100)
+
+        assert node.files.orders == []
+
+    def test_a_kubelets_rewrite_is_put_right(self, node: Node) -> None:
+        node.noise(2)
+        held = node.weight("hog")
+        node.files.values["kubepods/burstable/pod-hog"] = SHARES
+        node.noise()
+
+        assert node.weight("hog") == held
+
+    def test_what_could_not_be_written_is_tried_again(self, node: Node) -> None:
+        node.files.broken = True
+        node.noise()
+        assert node.weight("hog") == SHARES
+        node.files.broken = False
+        node.noise()
+
+        assert node.weight("hog") < SHARES
+
+    def test_throttled_by_its_own_quota_it_is_not_blamed(self, node: Node) -> None:
+        """However long its threads wait: the kernel counts the throttling as waiting."""
+        for _ in range(5):
+            node.second(hog=(200, 9000, 50, 1), small=(60, 40, 1000), idle_ms=0)
+
+        assert node.holdings == []
+        assert node.files.orders == []
+
+    def test_tenants_that_are_observed_are_told_and_not_touched(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        observed, enforced = Node("hog", "small", enforces=False), Node("hog", "small")
+        records = []
+        for node in (observed, enforced):
+            caplog.clear()
+            node.calm(5)
+            node.noise(3)
+            node.calm(10)
+            records.append([(each["rule"], each["tenant"], each["window"]) for each in audits(caplog)])
+
+        assert records[0] == records[1], "the decisions are the same"
+        assert [rule for rule, *_ in records[0]] == [
+            "TenantYields",
+            "NeighbourHarmed",
+            "TenantNoLongerYields",
+        ]
+        assert observed.files.orders == []
+        assert enforced.files.orders != []
+
+
+class TestEnds:
+    def test_gives_back_when_it_stops(self, node: Node) -> None:
+        node.noise(2)
+        node.neighbours.give_back()
+
+        assert (node.weight("hog"), node.weight("small")) == (SHARES, SHARES)
+
+    def test_a_successor_puts_right_what_was_left(self, node: Node) -> None:
+        node.noise(2)
+        node.successor()
+        node.calm(2)
+
+        assert (node.weight("hog"), node.weight("small")) == (SHARES, SHARES)
+
+    def test_a_successor_goes_on_while_the_noise_does(self, node: Node) -> None:
+        node.noise(2)
+        node.successor()
+        node.noise(2)
+
+        assert [each.tenant for each in node.holdings] == ["hog"]
+        assert node.weight("small") >= LIFT * node.weight("hog")
+
+    def test_a_tenant_that_is_gone_no_longer_yields(self, node: Node) -> None:
+        node.noise(2)
+        del node.containers["hog"]
+        node.calm(int(QUIET_SECONDS) + 1)
+
+        assert node.holdings == []
+        assert node.weight("small") == SHARES

@@ -1,0 +1,218 @@
+"""The one writer, on trees of plain files and over a real socket.
+
+Weights have two digits, since what is written to a plain file leaves the rest of it.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from e2e.harness.wait import NotYet, wait_until
+from tenantquota.node.cgroups import layout
+from tenantquota.node.weight_orders import WeightOrders
+from tenantquota.node.weights import WeightFiles, Writer, carry_out
+
+DEADLINE_SECONDS = 20
+UID = "0d9b5a51-6dd0-4b1f-8a37-9ce7a0d0e6f1"
+POD = f"kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{UID.replace('-', '_')}.slice"
+OPERATOR = Path(__file__).parents[3] / "operator"
+
+
+class Tree:
+    """One pod's cgroup."""
+
+    def __init__(self, root: Path, version: int) -> None:
+        self.root = root
+        if version == 2:
+            self.weight = root / POD / "cpu.weight"
+            root.mkdir()
+            (root / "cgroup.controllers").write_text("cpu\n")
+        else:
+            for name in ("cpu", "cpuacct", "memory", "blkio", "pids"):
+                (root / name).mkdir(parents=True)
+                (root / name / "cgroup.procs").touch()
+            self.weight = root / "cpu" / POD / "cpu.shares"
+        self.weight.parent.mkdir(parents=True)
+        self.weight.write_text("51\n")
+
+    def value(self) -> int:
+        return int(self.weight.read_text().split()[0])
+
+
+@pytest.fixture(params=[1, 2], ids=["v1", "v2"])
+def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Tree:
+    return Tree(tmp_path / "cgroup", request.param)
+
+
+class TestOrders:
+    def test_a_weight_is_written(self, tree: Tree) -> None:
+        files = WeightFiles(tree.root)
+
+        assert carry_out(files, f"77 {POD}".encode()) == b"ok\n"
+        assert files.read(POD) == 77
+
+    @pytest.mark.parametrize(
+        ("order", "says"),
+        [
+            (f"0 {POD}", "weight 0 is not between"),
+            (f"300000 {POD}", "weight 300000 is not between"),
+            (f"x {POD}", "invalid literal"),
+            (f"{POD}", "invalid literal"),
+            ("", "invalid literal"),
+            (f"5 {POD}/cri-containerd-{'a' * 64}.scope", "is not the directory of a pod"),
+            ("5 kubepods.slice", "is not the directory of a pod"),
+            ("5 kubepods.slice/kubepods-burstable.slice", "is not the directory of a pod"),
+            ("5 system.slice/ssh.service", "is not the directory of a pod"),
+            (f"5 /{POD}", "is not the directory of a pod"),
+            (f"5 ../cgroup/{POD}", "is not the directory of a pod"),
+            (f"5 kubepods.slice/../{POD}", "is not the directory of a pod"),
+            (f"5 {POD}/../../../memory.max", "is not the directory of a pod"),
+            (f"5 {POD.replace('0d9b', 'ffff')}", "the pod is gone"),
+        ],
+    )
+    def test_what_is_no_order(self, tree: Tree, order: str, says: str) -> None:
+        answer = carry_out(WeightFiles(tree.root), order.encode()).decode()
+
+        assert answer.startswith("error: ")
+        assert says in answer
+        assert tree.value() == 51
+
+    def test_what_is_no_text(self, tree: Tree) -> None:
+        assert carry_out(WeightFiles(tree.root), b"5 \xff\xfe").startswith(b"error: ")
+
+    def test_does_not_follow_a_link(self, tree: Tree, tmp_path: Path) -> None:
+        other = tmp_path / "other"
+        other.write_text("1")
+        tree.weight.unlink()
+        tree.weight.symlink_to(other)
+
+        assert carry_out(WeightFiles(tree.root), f"77 {POD}".encode()).startswith(b"error: ")
+        assert other.read_text() == "1"
+
+
+SLICE = f"pod{UID.replace('-', '_')}.slice"
+
+
+@pytest.mark.parametrize(
+    ("path", "is_pod"),
+    [
+        (f"kubepods.slice/kubepods-{SLICE}", True),
+        (
+            f"kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice/kubelet-kubepods-besteffort-{SLICE}",
+            True,
+        ),
+        (f"kubepods/besteffort/pod{UID}", True),
+        (f"kubelet/kubepods/pod{UID}", True),
+        (f"pod{UID}", False),
+        (f"burstable/pod{UID}", False),
+        (f"user.slice/pod{UID}", False),
+        (f"a/b/c/d/kubepods/pod{UID}", False),
+    ],
+)
+def test_where_pods_are(path: str, is_pod: bool) -> None:
+    assert layout.is_pod(path) is is_pod
+
+
+@contextmanager
+def writing(tree: Tree, path: Path, agent_user: int) -> Iterator[None]:
+    """A writer that takes orders at ``path``."""
+    stop, told = socket.socketpair()
+    with stop, told, Writer(WeightFiles(tree.root), path, agent_user) as writer:
+        thread = threading.Thread(target=writer.run, args=(stop,))
+        thread.start()
+        try:
+            yield
+        finally:
+            told.send(b"x")
+            thread.join(DEADLINE_SECONDS)
+    assert not thread.is_alive()
+
+
+@pytest.fixture
+def path(tree: Tree, tmp_path: Path) -> Iterator[Path]:
+    """Of the socket of a writer that takes orders of this user."""
+    path = tmp_path / "weights.sock"
+    with writing(tree, path, os.getuid()):
+        yield path
+
+
+class TestSocket:
+    def test_orders_are_answered_in_turn(self, tree: Tree, path: Path) -> None:
+        orders = WeightOrders(WeightFiles(tree.root), path)
+
+        assert orders.give([(POD, 15), ("kubepods.slice", 6), (POD, 17)]) == [
+            "",
+            "'kubepods.slice' is not the directory of a pod",
+            "",
+        ]
+        assert orders.read(POD) == 17
+        assert orders.errors == 1
+        orders.close()
+
+    def test_many_at_once(self, tree: Tree, path: Path) -> None:
+        orders = WeightOrders(WeightFiles(tree.root), path)
+
+        assert orders.give([(POD, 10 + number % 80) for number in range(500)]) == [""] * 500
+        assert tree.value() == 10 + 499 % 80
+        orders.close()
+
+    def test_an_agent_that_is_started_anew_takes_over(self, tree: Tree, path: Path) -> None:
+        first, second = (WeightOrders(WeightFiles(tree.root), path) for _ in range(2))
+        first.give([(POD, 15)])
+
+        assert second.give([(POD, 16)]) == [""]
+        assert first.give([(POD, 17)])[0].startswith("no answer from the writer of weights")
+        assert first.give([(POD, 18)]) == [""], "it calls again"
+        for each in (first, second):
+            each.close()
+
+    def test_nobody_else_may_give_orders(self, tree: Tree, tmp_path: Path) -> None:
+        path = tmp_path / "weights.sock"
+        with writing(tree, path, os.getuid() + 1):
+            orders = WeightOrders(WeightFiles(tree.root), path)
+
+            assert orders.give([(POD, 15)])[0].startswith("no answer")
+            assert tree.value() == 51
+
+    def test_without_a_writer_orders_fail_and_the_agent_goes_on(self, tree: Tree, tmp_path: Path) -> None:
+        orders = WeightOrders(WeightFiles(tree.root), tmp_path / "nobody")
+
+        assert orders.give([(POD, 15), (POD, 16)])[1].startswith("no answer from the writer of weights")
+        assert orders.errors == 2
+        assert orders.give([]) == []
+
+
+def test_ends_after_the_agent_has_given_back(tree: Tree, tmp_path: Path) -> None:
+    path = tmp_path / "weights.sock"
+    program = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "tenantquota", "weights", f"--cgroup-root={tree.root}"),
+            *(f"--socket={path}", f"--agent-user={os.getuid()}"),
+        ],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(OPERATOR)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    orders = WeightOrders(WeightFiles(tree.root), path)
+
+    def taken() -> bool:
+        if program.poll() is not None or orders.give([(POD, 15)]) != [""]:
+            raise NotYet(f"it ended with {program.poll()}" if program.poll() else "no answer")
+        return True
+
+    wait_until(taken, what="the first order to be taken", deadline_seconds=DEADLINE_SECONDS)
+    program.terminate()
+    assert orders.give([(POD, 51)]) == [""], "it still listens"
+    orders.close()
+    _, log = program.communicate(timeout=DEADLINE_SECONDS)
+    assert program.returncode == 0
+    assert tree.value() == 51
+    assert "taking orders of user" in log
+    assert not path.exists()
