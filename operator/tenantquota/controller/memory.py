@@ -6,7 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tenantquota.api.tenantquota import TenantQuotaStatus
+from tenantquota.domain.cpu_budget import Clock, Key
+from tenantquota.domain.holds import standing_of
 from tenantquota.domain.model import Pod, Quota
+from tenantquota.domain.plan import QuotaPlan
 from tenantquota.domain.reports import NodeAccount
 from tenantquota.domain.resizes import PodPlan, Setback, acknowledged, setback_of
 from tenantquota.domain.truth import Nudge, Witness
@@ -29,6 +32,14 @@ class Memory:
     """Pod's uid → the generation that the last nudge wrote, and when (monotonic seconds)."""
     usage_shown: dict[str, float] = field(default_factory=dict)
     """Quota's uid → when its status came to show the usage that it shows (monotonic seconds)."""
+    resized: dict[str, float] = field(default_factory=dict)
+    """Pod's uid → when it was last resized (monotonic seconds)."""
+    caps_changed: dict[str, dict[Key, float]] = field(default_factory=dict)
+    """Quota's uid → container → when the hold's cap of it last changed (monotonic seconds)."""
+    hold_changed: dict[str, float] = field(default_factory=dict)
+    """Quota's uid → when any of these last changed, or the controller first saw the hold."""
+    fits_since: dict[str, float] = field(default_factory=dict)
+    """Quota's uid → since when its sum of CPU has been well within the budget."""
     gone: set[str] = field(default_factory=set)
     """Uids that the API server no longer knows though the index still shows them: a watch that breaks can
     lose a deletion."""
@@ -63,6 +74,45 @@ class Memory:
         self.acknowledged[pod.uid] = pod, since
         return now - since
 
+    def note_budget(self, plan: QuotaPlan, now: float) -> None:
+        """Notes when caps change, and since when the sum fits."""
+        uid, cpu = plan.quota.uid, plan.cpu
+        if cpu is not None and cpu.fits:
+            self.fits_since.setdefault(uid, now)
+        else:
+            self.fits_since.pop(uid, None)
+        before = standing_of(plan.quota.status)
+        was = before.caps if before else {}
+        caps = cpu.caps if cpu else {}
+        if changed := {key for key in was.keys() | caps.keys() if was.get(key) != caps.get(key)}:
+            self.caps_changed.setdefault(uid, {}).update(dict.fromkeys(changed, now))
+            self.hold_changed[uid] = now
+        if cpu is None or cpu.standing is None:
+            self.caps_changed.pop(uid, None)
+            self.hold_changed.pop(uid, None)
+
+    def clock(
+        self, quota_uid: str, pods: Iterable[Pod], now: float, held: Iterable[Key] | None, left_seconds: float
+    ) -> Clock:
+        """How long ago things happened to the hold for a quota's CPU budget.
+
+        Args:
+            held: the containers that its status says are held; None without a hold. One from before the
+                controller came counts as changed when it was first seen.
+        """
+        if held is not None and quota_uid not in self.hold_changed:
+            self.hold_changed[quota_uid] = now
+            self.caps_changed[quota_uid] = dict.fromkeys(held, now)
+        changed = self.hold_changed.get(quota_uid, now)
+        caps = self.caps_changed.get(quota_uid, {})
+        return Clock(
+            fits_seconds=now - self.fits_since.get(quota_uid, now),
+            changed_seconds=now - changed,
+            left_seconds=left_seconds,
+            of_caps={key: now - since for key, since in caps.items()},
+            of_pods={pod.name: now - self.resized[pod.uid] for pod in pods if pod.uid in self.resized},
+        )
+
     def stale(self, pod: Pod) -> bool:
         """The index doesn't show yet what was last written to the pod."""
         return pod.generation < self.written_generation.get(pod.uid, 0)
@@ -84,6 +134,10 @@ class Memory:
             self.confirmed,
             self.nudges,
             self.usage_shown,
+            self.resized,
+            self.caps_changed,
+            self.hold_changed,
+            self.fits_since,
         ):
             for uid in remembered.keys() - alive:
                 del remembered[uid]
