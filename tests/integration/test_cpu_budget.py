@@ -1,5 +1,7 @@
-"""``spec.budget.cpu`` on nodes whose kubelet, cgroup files and agent are the test's own: what the pods want is
-written down here, what they use is that or their limit, and the controller's resizes are what is looked at."""
+"""``spec.budget.cpu`` on nodes whose kubelet, cgroup files and agent are the test's own.
+
+What the pods want is written down here; they use that or their limit.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
@@ -31,7 +33,7 @@ def tenant(cluster: Cluster, controller: object, new_namespace: Callable[[str], 
 
 @pytest.fixture
 def nodes(tenant: Tenant) -> Iterator[tuple[HandmadeNode, HandmadeNode]]:
-    """Two nodes, the pods ``heavy`` and ``light`` on the first and ``heavier`` on the second, and no quota."""
+    """Two nodes, with the pods ``heavy`` and ``light`` on the first and ``heavier`` on the second."""
     names = (f"handmade-{number}-{tenant.namespace}" for number in (1, 2))
     first, second = (HandmadeNode(tenant.cluster, name, tenant.namespace) for name in names)
     with first, second:
@@ -119,7 +121,7 @@ def test_the_largest_users_on_all_nodes_are_sized_down_and_it_is_given_back(
         live(nodes, GREEDY)
         return asked(nodes) == once
 
-    quiet(steady, 15)
+    quiet(steady, 10)
 
     wait_limits(nodes, CALM, whole, "everything to be given back", deadline_seconds=GIVEN_BACK_WITHIN_SECONDS)
     for pod in ("heavy", "heavier"):
