@@ -295,6 +295,12 @@ class Decision(Part):
     target: str = Field(description="Whom it was about: a pod, or how many.")
     outcome: str = Field(description="What came of it, such as Applied or Refused.")
     message: str = Field(description="Old and new values, and why.")
+    mode: Enforcement | None = Field(None, description="Whether it was carried out or only recorded.")
+    correlation_id: str = Field(
+        "",
+        description="That of its record in the audit log; where it is about several pods, of the first. The"
+        " records of the others have the same time and rule.",
+    )
 
 
 class TenantQuotaStatus(Part):

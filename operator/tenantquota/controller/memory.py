@@ -11,7 +11,7 @@ from tenantquota.domain.holds import standing_of
 from tenantquota.domain.model import Pod, Quota
 from tenantquota.domain.plan import QuotaPlan
 from tenantquota.domain.reports import NodeAccount
-from tenantquota.domain.resizes import PodPlan, Setback, acknowledged, setback_of
+from tenantquota.domain.resizes import PodPlan, Rule, Setback, acknowledged, setback_of
 from tenantquota.domain.truth import Nudge, Witness
 
 
@@ -32,6 +32,9 @@ class Memory:
     """Pod's uid → the generation that the last nudge wrote, and when (monotonic seconds)."""
     usage_shown: dict[str, float] = field(default_factory=dict)
     """Quota's uid → when its status came to show the usage that it shows (monotonic seconds)."""
+    unread: dict[str, tuple[int, Rule | None]] = field(default_factory=dict)
+    """Pod's uid → the generation of a resize that no report has confirmed yet, and why it was sent; None
+    where a predecessor did."""
     resized: dict[str, float] = field(default_factory=dict)
     """Pod's uid → when it was last resized (monotonic seconds)."""
     caps_changed: dict[str, dict[Key, float]] = field(default_factory=dict)
@@ -60,9 +63,20 @@ class Memory:
         confirmed = self.confirmed.get(pod.uid) == pod.generation
         return Witness(account, self._acknowledged_seconds(pod, now), nudge, confirmed)
 
-    def confirm(self, plans: Iterable[PodPlan]) -> None:
-        """Notes what the nodes' agents say of the pods as they are."""
-        self.confirmed |= {plan.pod.uid: plan.pod.generation for plan in plans if plan.confirmed}
+    def confirm(self, plans: Iterable[PodPlan]) -> list[tuple[PodPlan, Rule | None]]:
+        """Notes what the nodes' agents say of the pods as they are; the plans of pods whose last resize is
+        read back only now, each with its rule where this controller sent it."""
+        read = []
+        for plan in plans:
+            uid, generation = plan.pod.uid, plan.pod.generation
+            if plan.confirmed:
+                self.confirmed[uid] = generation
+                if self.unread.get(uid, (0, None))[0] == generation:
+                    read.append((plan, self.unread.pop(uid)[1]))
+            elif generation > 1 and self.confirmed.get(uid) != generation:
+                # a predecessor may have resized it; a pod of the first generation nobody has
+                self.unread[uid] = max(self.unread.get(uid, (0, None)), (generation, None), key=_generation)
+        return read
 
     def _acknowledged_seconds(self, pod: Pod, now: float) -> float:
         if not acknowledged(pod):
@@ -134,6 +148,7 @@ class Memory:
             self.confirmed,
             self.nudges,
             self.usage_shown,
+            self.unread,
             self.resized,
             self.caps_changed,
             self.hold_changed,
@@ -142,3 +157,7 @@ class Memory:
             for uid in remembered.keys() - alive:
                 del remembered[uid]
         self.gone &= alive
+
+
+def _generation(of: tuple[int, Rule | None]) -> int:
+    return of[0]

@@ -13,6 +13,7 @@ from tenantquota.controller.heartbeats import Heartbeats
 from tenantquota.controller.memory import Memory
 from tenantquota.controller.moments import later, seconds_between, utc_now
 from tenantquota.controller.views import Views
+from tenantquota.domain.audit import decided, read_back
 from tenantquota.domain.budgets import resource_quota_name
 from tenantquota.domain.conditions import status_of, status_of_invalid, transitions
 from tenantquota.domain.cpu_budget import HOLD_SECONDS, Clock
@@ -107,19 +108,27 @@ class Reconciler:
         self.memory.forget_all_but(self.views.uids())
 
     async def _hold(self, plan: QuotaPlan, budget_problem: str | None) -> None:
-        self.memory.confirm(plan.pods)
+        self._read_back(plan)
         expires = later(self.now(), HOLD_SECONDS)
         plan = await self._note_hold(plan, expires)
         results = await self.actor.hold(plan.acts, plan.quota)
         self._remember(results)
         now = self.now()
         decisions = news(summarise(results, now), plan.quota.status.decisions)
-        for result in results:
-            if decisions and result.plan.change:
-                audit(result, plan.quota, now)
+        if decisions:
+            for result in results:
+                account = plan.accounts.get(result.plan.pod.uid)
+                audit(decided(result, plan.quota, account, plan.cpu, now))
         problems = [budget_problem] if budget_problem else []
         problems += [f"{r.plan.pod.name}: {r.message}" for r in results if r.outcome is Outcome.FAILED]
         await self._publish(plan.quota, status_of(plan, problems, decisions, now, expires), decisions)
+
+    def _read_back(self, plan: QuotaPlan) -> None:
+        """Closes the records of resizes that the nodes' agents have just confirmed."""
+        now = self.now()
+        read = self.memory.confirm(plan.pods)
+        for pod_plan, rule in read if plan.quota.enforces else ():
+            audit(read_back(pod_plan, plan.quota, plan.accounts[pod_plan.pod.uid], rule, now))
 
     async def _note_hold(self, plan: QuotaPlan, expires: str) -> QuotaPlan:
         """Writes a hold that begins, changes or ends into the status before any limit follows: whoever takes
@@ -138,7 +147,7 @@ class Reconciler:
         self._remember(results)
         now = self.now()
         for result in results:
-            audit(result, None, now)
+            audit(decided(result, None, self._account(result.plan.pod.node), None, now))
             if result.outcome is Outcome.APPLIED:
                 await self._tell([event(result.plan.pod, "QuotaGone", farewell(result.plan), now)])
 
@@ -151,6 +160,7 @@ class Reconciler:
             if result.generation:
                 self.memory.written_generation[uid] = result.generation
                 self.memory.resized[uid] = now
+                self.memory.unread[uid] = result.generation, result.plan.rule
                 if result.plan.nudge:
                     self.memory.nudges[uid] = result.generation, now
             if result.outcome is Outcome.GONE:

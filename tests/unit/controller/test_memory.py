@@ -9,7 +9,7 @@ from tenantquota.controller.memory import Memory
 from tenantquota.domain.cpu_budget import HOLD_SECONDS, Clock, Key
 from tenantquota.domain.model import Budget
 from tenantquota.domain.plan import Observation, QuotaPlan, plan_namespace
-from tenantquota.domain.resizes import PodPlan, State
+from tenantquota.domain.resizes import PodPlan, Rule, State
 from tenantquota.domain.truth import Nudge, Witness
 from tests.unit.domain.builders import container, held, pod, quota, report, reported, res
 
@@ -112,3 +112,37 @@ class TestBudget:
         clock = self.clock(Memory(), 100, held=[("p", "agent")])
         assert (clock.changed_seconds, clock.since_change(("p", "agent"))) == (0, 0)
         assert clock.since_change(("other", "agent")) == inf
+
+
+class TestReadBack:
+    """Each resize is told once as read back from the cgroup."""
+
+    def plan(self, generation: int, *, confirmed: bool) -> PodPlan:
+        resized = replace(AGENT, generation=generation, observed_generation=generation)
+        return PodPlan(resized, State.SETTLED, {"agent": IN_FORCE}, confirmed=confirmed)
+
+    def test_one_that_this_controller_sent(self) -> None:
+        memory = Memory(unread={AGENT.uid: (2, Rule.CPU_SIZED_DOWN)})
+        assert memory.confirm([self.plan(1, confirmed=True)]) == []
+        assert memory.confirm([self.plan(2, confirmed=False)]) == []
+        read = self.plan(2, confirmed=True)
+        assert memory.confirm([read]) == [(read, Rule.CPU_SIZED_DOWN)]
+        assert memory.confirm([read]) == []
+
+    def test_one_that_a_predecessor_sent(self) -> None:
+        memory, read = Memory(), self.plan(2, confirmed=True)
+        memory.confirm([self.plan(2, confirmed=False)])
+        assert memory.confirm([read]) == [(read, None)]
+
+    def test_what_was_read_back_before_the_restart_is_not_told_again(self) -> None:
+        assert Memory().confirm([self.plan(2, confirmed=True)]) == []
+
+    def test_a_pod_that_nobody_resized_is_no_read_back(self) -> None:
+        memory = Memory()
+        memory.confirm([self.plan(1, confirmed=False)])
+        assert memory.confirm([self.plan(1, confirmed=True)]) == []
+
+    def test_one_that_another_followed_is_not_waited_for(self) -> None:
+        memory, read = Memory(unread={AGENT.uid: (2, Rule.CPU_SIZED_DOWN)}), self.plan(3, confirmed=True)
+        memory.confirm([self.plan(3, confirmed=False)])
+        assert memory.confirm([read]) == [(read, None)]
