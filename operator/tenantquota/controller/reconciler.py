@@ -17,7 +17,7 @@ from tenantquota.domain.audit import decided, read_back
 from tenantquota.domain.budgets import resource_quota_name
 from tenantquota.domain.conditions import status_of, status_of_invalid, transitions
 from tenantquota.domain.cpu_budget import HOLD_SECONDS, Clock
-from tenantquota.domain.decisions import Outcome, Result, farewell, news, summarise
+from tenantquota.domain.decisions import Outcome, Result, belongs, farewell, news, summarise
 from tenantquota.domain.holds import hold_of, phase_of, standing_of
 from tenantquota.domain.model import InvalidQuota, Quota
 from tenantquota.domain.plan import NamespacePlan, Observation, QuotaPlan, plan_namespace
@@ -115,8 +115,8 @@ class Reconciler:
         self._remember(results)
         now = self.now()
         decisions = news(summarise(results, now), plan.quota.status.decisions)
-        if decisions:
-            for result in results:
+        for result in results:
+            if belongs(result, decisions):
                 account = plan.accounts.get(result.plan.pod.uid)
                 audit(decided(result, plan.quota, account, plan.cpu, now))
         problems = [budget_problem] if budget_problem else []
@@ -134,12 +134,12 @@ class Reconciler:
         """Writes a hold that begins, changes or ends into the status before any limit follows: whoever takes
         over finds there what the pods are on their way to."""
         quota = plan.quota
-        self.memory.note_budget(plan, self.monotonic())
         hold = hold_of(plan.cpu, quota.status.hold, self.now(), expires)
-        if hold == quota.status.hold:
-            return plan
-        status = quota.status.model_copy(update={"hold": hold, "phase": phase_of(plan.cpu)})
-        await self._write(quota, status)
+        status = quota.status
+        if hold != status.hold:
+            status = status.model_copy(update={"hold": hold, "phase": phase_of(plan.cpu)})
+            await self._write(quota, status)
+        self.memory.note_budget(plan, self.monotonic())
         return replace(plan, quota=replace(quota, status=status))
 
     async def _release(self, plan: NamespacePlan) -> None:

@@ -82,9 +82,7 @@ def summarise(results: Iterable[Result], now: str) -> tuple[Decision, ...]:
     for result in results:
         plan = result.plan
         if plan.change:
-            why = result.message or plan.message
-            text = describe(plan.pod, plan.change) + (f" ({why})" if why else "")
-            groups[plan.rule, result.outcome, text].append(result)
+            groups[plan.rule, result.outcome, _text(result)].append(result)
     return tuple(
         Decision(
             time=now,
@@ -97,6 +95,17 @@ def summarise(results: Iterable[Result], now: str) -> tuple[Decision, ...]:
         )
         for (rule, outcome, text), of in groups.items()
     )
+
+
+def _text(result: Result) -> str:
+    plan, why = result.plan, result.message or result.plan.message
+    return describe(plan.pod, plan.change or {}) + (f" ({why})" if why else "")
+
+
+def belongs(result: Result, decisions: Iterable[Decision]) -> bool:
+    """Whether one of the decisions is about this result."""
+    rule, outcome, text = result.plan.rule, result.outcome, _text(result)
+    return any((each.rule, each.outcome, each.message) == (rule, outcome, text) for each in decisions)
 
 
 def news(decisions: Iterable[Decision], before: Iterable[Decision]) -> tuple[Decision, ...]:
