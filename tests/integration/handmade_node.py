@@ -69,7 +69,7 @@ class HandmadeNode:
     ) -> None:
         self._stop.set()
         self._kubelet.join()
-        for pod in self.cluster.objects(POD, self.namespace):
+        for pod in self._pods():
             self.cluster.kubectl(
                 *("delete", "pod", pod["metadata"]["name"], f"--namespace={self.namespace}"),
                 *("--grace-period=0", "--force", "--ignore-not-found"),

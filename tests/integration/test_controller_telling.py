@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from e2e.cluster.settings import NAMESPACE
 from e2e.harness.cluster import Cluster, Container
-from e2e.harness.wait import wait_until
+from e2e.harness.wait import NotYet, wait_until
 from tests.integration.tenant import Tenant
 
 PROXY = f"/api/v1/namespaces/{NAMESPACE}/pods"
@@ -72,10 +73,25 @@ def test_each_resize_is_a_record_of_the_audit_log(tenant: Tenant, controller: Co
     tenant.start("agent")
     tenant.quota("300m", "64Mi")
     tenant.wait_limits(300, 64)
-    lines = tenant.cluster.kubectl("logs", controller.pod, f"--namespace={NAMESPACE}").splitlines()
-    records = [record for line in lines if (record := json.loads(line).get("audit"))]
-    (record,) = (record for record in records if record["namespace"] == tenant.namespace)
-    assert (record["rule"], record["outcome"], record["pod"]) == ("LimitsFollowQuota", "Applied", "agent")
-    assert record["old"] == {"agent": {"requests": {"cpu": "5m", "memory": "16Mi"}}}
-    assert record["new"]["agent"]["limits"] == {"cpu": "300m", "memory": "64Mi"}
-    assert (record["quota"], record["tenant"]) == ("quota", tenant.namespace)
+
+    def closed() -> tuple[dict[str, Any], dict[str, Any]]:
+        lines = tenant.cluster.kubectl("logs", controller.pod, f"--namespace={NAMESPACE}").splitlines()
+        records = [record for line in lines if (record := json.loads(line).get("audit"))]
+        mine = [record for record in records if record["namespace"] == tenant.namespace]
+        if len(mine) < 2:
+            raise NotYet(f"there are {mine}")
+        decided, read = mine
+        return decided, read
+
+    decided, read = wait_until(closed, what="a record that is read back", deadline_seconds=60)
+    assert (decided["rule"], decided["outcome"]) == ("LimitsFollowQuota", "Applied")
+    assert (decided["pod"], decided["container"], decided["mode"]) == ("agent", "agent", "Enforce")
+    assert decided["old"] == {"requests": {"cpu": "5m", "memory": "16Mi"}}
+    assert decided["new"]["limits"] == {"cpu": "300m", "memory": "64Mi"}
+    assert (decided["quota"], decided["tenant"]) == ("quota", tenant.namespace)
+    assert decided["window"]["podGeneration"] == 1
+    assert (read["outcome"], read["read"]) == ("InForce", {"cpu": "300m", "memory": "64Mi"})
+    assert read["correlationId"] == decided["correlationId"]
+    assert read["rule"] == "LimitsFollowQuota"
+    (decision,) = tenant.status()["decisions"]
+    assert (decision["correlationId"], decision["mode"]) == (decided["correlationId"], "Enforce")

@@ -14,6 +14,9 @@ DECLARED_ANNOTATION: Final = f"{GROUP}/declared-resources"
 ``{container: {"limits": {...}, "requests": {...}}}``. What comes back when the quota is deleted, and the
 ceiling when the quota is raised. Written at admission or adoption, kept from then on."""
 
+CORRELATION_ANNOTATION: Final = f"{GROUP}/correlation-id"
+"""On an Event about a decision: the ``correlationId`` of its records in the audit log."""
+
 MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 MANAGER: Final = "tenantquota"
 """The field manager of every write, and the value of the managed-by label of owned objects."""

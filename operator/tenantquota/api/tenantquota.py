@@ -158,8 +158,8 @@ class Budget(Part):
 
     cpu: CpuLimit | None = Field(
         None,
-        description="CPU in cores that all agents may use together. Elastic: agents burst above it only while"
-        " it hurts nobody.",
+        description="CPU in cores that all agents may use together, as a mean over about 10 s. While they use"
+        " more, the CPU limits of the largest users are lowered, and given back in steps once all fit again.",
     )
     memory: MemoryLimit | None = Field(
         None,
@@ -258,15 +258,33 @@ class Usage(Part):
     memory: str = Field(description="Memory used, in bytes, such as 300Mi.")
 
 
+class HeldContainer(Part):
+    """A container whose CPU limit a hold lowers."""
+
+    pod: str = Field(max_length=253, description="The pod's name.")
+    container: str = Field(max_length=63, description="The container's name.")
+    old_limit: str = Field(description="Its CPU limit without the hold.")
+    new_limit: str = Field(description="Its CPU limit while held.")
+
+
 class Hold(Part):
-    """A measure against the tenant while it harms others."""
+    """A measure against the tenant while it uses more than its budget or harms others."""
 
     since: Timestamp = Field(description="When the hold began.")
     expires: Timestamp = Field(description="When the hold ends unless it is renewed.")
-    reason: str = Field(description="Why the tenant is held.")
+    reason: str = Field(description="Why the tenant is held, such as CpuOverBudget.")
     evidence: str = Field(description="What was measured, in words a person can check.")
-    old_limit: str = Field(description="The limit before the hold.")
-    new_limit: str = Field(description="The limit in force while held.")
+    old_limit: str = Field(description="The highest CPU limit of a held container without the hold.")
+    new_limit: str = Field(description="The lowest CPU limit of a held container while held.")
+    give_back_after_seconds: int = Field(
+        10,
+        ge=0,
+        description="For how long the tenant has to stay well within its budget before the next step is given"
+        " back. Doubles each time that a step proves too early.",
+    )
+    containers: tuple[HeldContainer, ...] = Field(
+        (), max_length=500, description="The held containers; none while all has been given back on trial."
+    )
 
 
 class Decision(Part):
@@ -277,6 +295,12 @@ class Decision(Part):
     target: str = Field(description="Whom it was about: a pod, or how many.")
     outcome: str = Field(description="What came of it, such as Applied or Refused.")
     message: str = Field(description="Old and new values, and why.")
+    mode: Enforcement | None = Field(None, description="Whether it was carried out or only recorded.")
+    correlation_id: str = Field(
+        "",
+        description="That of its record in the audit log; where it is about several pods, of the first. The"
+        " records of the others have the same time and rule.",
+    )
 
 
 class TenantQuotaStatus(Part):

@@ -1,15 +1,15 @@
 """Kubernetes Events and the audit log: who was changed, why, and what came of it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 from uuid import uuid4
 
-from tenantquota.api.names import API_VERSION, GROUP, MANAGER
+from tenantquota.api.names import API_VERSION, CORRELATION_ANNOTATION, GROUP, MANAGER
 from tenantquota.api.tenantquota import Condition, ConditionStatus, Decision
-from tenantquota.domain.decisions import Outcome, Result, describe
+from tenantquota.domain.audit import Record
+from tenantquota.domain.decisions import Outcome
 from tenantquota.domain.model import InvalidQuota, Pod, Quota
-from tenantquota.kube.writing import resources_body
 
 NOTE_BYTES: Final = 1024
 """The longest note of an Event that the API server takes."""
@@ -48,7 +48,9 @@ def decision_event(quota: Quota | InvalidQuota, decision: Decision, now: str) ->
     if decision.outcome != Outcome.APPLIED:
         note = f"{decision.outcome}: {note}"
     trouble = decision.outcome in {Outcome.REFUSED, Outcome.FAILED}
-    return event(quota, decision.rule, note, now, warning=trouble)
+    body = event(quota, decision.rule, note, now, warning=trouble)
+    body["metadata"]["annotations"] = {CORRELATION_ANNOTATION: decision.correlation_id}
+    return body
 
 
 def condition_event(quota: Quota | InvalidQuota, condition: Condition, now: str) -> dict[str, Any]:
@@ -56,28 +58,14 @@ def condition_event(quota: Quota | InvalidQuota, condition: Condition, now: str)
     return event(quota, condition.reason, f"{condition.type}: {condition.message}", now, warning=trouble)
 
 
-def audit(result: Result, quota: Quota | None, now: str) -> None:
-    """One record on the log per pod and decision, complete enough to check it afterwards."""
-    plan = result.plan
-    change: Mapping[str, Any] = plan.change or {}
-    _audit.info(
-        "%s: %s",
-        result.outcome.value,
-        describe(plan.pod, change),
-        extra={
-            "audit": {
-                "time": now,
-                "rule": plan.rule.value,
-                "namespace": plan.pod.namespace,
-                "pod": plan.pod.name,
-                "uid": plan.pod.uid,
-                "tenant": quota.tenant if quota else plan.pod.tenant,
-                "quota": quota.name if quota else None,
-                "quotaGeneration": quota.generation if quota else None,
-                "old": {c.name: resources_body(c.spec) for c in plan.pod.containers if c.name in change},
-                "new": {name: resources_body(resources) for name, resources in change.items()},
-                "outcome": result.outcome.value,
-                "message": result.message or plan.message,
-            }
-        },
-    )
+def audit(records: Iterable[Record]) -> None:
+    """Writes records to the log."""
+    for record in records:
+        _audit.info(
+            "%s: %s of %s/%s",
+            record["outcome"],
+            record["container"],
+            record["namespace"],
+            record["pod"],
+            extra={"audit": record},
+        )

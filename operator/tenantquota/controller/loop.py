@@ -78,7 +78,7 @@ class Loop:
         """One namespace's trouble stays its own: it is logged, counted and tried again, ever more rarely."""
         metrics = self.reconciler.metrics
         try:
-            await self.reconciler.reconcile(namespace)
+            again_seconds = await self.reconciler.reconcile(namespace)
         except Exception as error:
             self._failures[namespace] += 1
             delay = min(2.0 ** (self._failures[namespace] - 1), LONGEST_RETRY_SECONDS)
@@ -90,3 +90,5 @@ class Loop:
             del self._failures[namespace]
             metrics.reconciles.labels("success").inc()
             metrics.last_reconcile.set_to_current_time()
+            if again_seconds is not None:
+                self.queue.add(namespace, again_seconds)

@@ -6,9 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tenantquota.api.tenantquota import TenantQuotaStatus
+from tenantquota.domain.cpu_budget import Clock, Key
+from tenantquota.domain.holds import standing_of
 from tenantquota.domain.model import Pod, Quota
+from tenantquota.domain.plan import QuotaPlan
 from tenantquota.domain.reports import NodeAccount
-from tenantquota.domain.resizes import PodPlan, Setback, acknowledged, setback_of
+from tenantquota.domain.resizes import PodPlan, Rule, Setback, acknowledged, setback_of
 from tenantquota.domain.truth import Nudge, Witness
 
 
@@ -29,6 +32,17 @@ class Memory:
     """Pod's uid → the generation that the last nudge wrote, and when (monotonic seconds)."""
     usage_shown: dict[str, float] = field(default_factory=dict)
     """Quota's uid → when its status came to show the usage that it shows (monotonic seconds)."""
+    unread: dict[str, tuple[int, Rule | None]] = field(default_factory=dict)
+    """Pod's uid → the generation of a resize that no report has confirmed yet, and why it was sent; None
+    where a predecessor did."""
+    resized: dict[str, float] = field(default_factory=dict)
+    """Pod's uid → when it was last resized (monotonic seconds)."""
+    caps_changed: dict[str, dict[Key, float]] = field(default_factory=dict)
+    """Quota's uid → container → when the hold's cap of it last changed (monotonic seconds)."""
+    hold_changed: dict[str, float] = field(default_factory=dict)
+    """Quota's uid → when any of these last changed, or the controller first saw the hold."""
+    fits_since: dict[str, float] = field(default_factory=dict)
+    """Quota's uid → since when its sum of CPU has been well within the budget."""
     gone: set[str] = field(default_factory=set)
     """Uids that the API server no longer knows though the index still shows them: a watch that breaks can
     lose a deletion."""
@@ -49,9 +63,20 @@ class Memory:
         confirmed = self.confirmed.get(pod.uid) == pod.generation
         return Witness(account, self._acknowledged_seconds(pod, now), nudge, confirmed)
 
-    def confirm(self, plans: Iterable[PodPlan]) -> None:
-        """Notes what the nodes' agents say of the pods as they are."""
-        self.confirmed |= {plan.pod.uid: plan.pod.generation for plan in plans if plan.confirmed}
+    def confirm(self, plans: Iterable[PodPlan]) -> list[tuple[PodPlan, Rule | None]]:
+        """Notes what the nodes' agents say of the pods as they are; the plans of pods whose last resize is
+        read back only now, each with its rule where this controller sent it."""
+        read = []
+        for plan in plans:
+            uid, generation = plan.pod.uid, plan.pod.generation
+            if plan.confirmed:
+                self.confirmed[uid] = generation
+                if self.unread.get(uid, (0, None))[0] == generation:
+                    read.append((plan, self.unread.pop(uid)[1]))
+            elif generation > 1 and self.confirmed.get(uid) != generation:
+                # a predecessor may have resized it; a pod of the first generation nobody has
+                self.unread[uid] = max(self.unread.get(uid, (0, None)), (generation, None), key=_generation)
+        return read
 
     def _acknowledged_seconds(self, pod: Pod, now: float) -> float:
         if not acknowledged(pod):
@@ -62,6 +87,45 @@ class Memory:
             since = now
         self.acknowledged[pod.uid] = pod, since
         return now - since
+
+    def note_budget(self, plan: QuotaPlan, now: float) -> None:
+        """Notes when caps change, and since when the sum fits."""
+        uid, cpu = plan.quota.uid, plan.cpu
+        if cpu is not None and cpu.fits:
+            self.fits_since.setdefault(uid, now)
+        else:
+            self.fits_since.pop(uid, None)
+        before = standing_of(plan.quota.status)
+        was = before.caps if before else {}
+        caps = cpu.caps if cpu else {}
+        if changed := {key for key in was.keys() | caps.keys() if was.get(key) != caps.get(key)}:
+            self.caps_changed.setdefault(uid, {}).update(dict.fromkeys(changed, now))
+            self.hold_changed[uid] = now
+        if cpu is None or cpu.standing is None:
+            self.caps_changed.pop(uid, None)
+            self.hold_changed.pop(uid, None)
+
+    def clock(
+        self, quota_uid: str, pods: Iterable[Pod], now: float, held: Iterable[Key] | None, left_seconds: float
+    ) -> Clock:
+        """How long ago things happened to the hold for a quota's CPU budget.
+
+        Args:
+            held: the containers that its status says are held; None without a hold. One from before the
+                controller came counts as changed when it was first seen.
+        """
+        if held is not None and quota_uid not in self.hold_changed:
+            self.hold_changed[quota_uid] = now
+            self.caps_changed[quota_uid] = dict.fromkeys(held, now)
+        changed = self.hold_changed.get(quota_uid, now)
+        caps = self.caps_changed.get(quota_uid, {})
+        return Clock(
+            fits_seconds=now - self.fits_since.get(quota_uid, now),
+            changed_seconds=now - changed,
+            left_seconds=left_seconds,
+            of_caps={key: now - since for key, since in caps.items()},
+            of_pods={pod.name: now - self.resized[pod.uid] for pod in pods if pod.uid in self.resized},
+        )
 
     def stale(self, pod: Pod) -> bool:
         """The index doesn't show yet what was last written to the pod."""
@@ -84,7 +148,16 @@ class Memory:
             self.confirmed,
             self.nudges,
             self.usage_shown,
+            self.unread,
+            self.resized,
+            self.caps_changed,
+            self.hold_changed,
+            self.fits_since,
         ):
             for uid in remembered.keys() - alive:
                 del remembered[uid]
         self.gone &= alive
+
+
+def _generation(of: tuple[int, Rule | None]) -> int:
+    return of[0]

@@ -3,8 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tenantquota.api.tenantquota import Decision, TenantQuotaStatus
@@ -12,10 +11,14 @@ from tenantquota.controller.acting import Actor
 from tenantquota.controller.events import audit, condition_event, decision_event, event
 from tenantquota.controller.heartbeats import Heartbeats
 from tenantquota.controller.memory import Memory
+from tenantquota.controller.moments import later, seconds_between, utc_now
 from tenantquota.controller.views import Views
+from tenantquota.domain.audit import decided, read_back
 from tenantquota.domain.budgets import resource_quota_name
 from tenantquota.domain.conditions import status_of, status_of_invalid, transitions
-from tenantquota.domain.decisions import Outcome, Result, farewell, news, summarise
+from tenantquota.domain.cpu_budget import HOLD_SECONDS, Clock
+from tenantquota.domain.decisions import Outcome, Result, belongs, farewell, news, summarise
+from tenantquota.domain.holds import hold_of, phase_of, standing_of
 from tenantquota.domain.model import InvalidQuota, Quota
 from tenantquota.domain.plan import NamespacePlan, Observation, QuotaPlan, plan_namespace
 from tenantquota.domain.reports import NodeAccount
@@ -26,11 +29,6 @@ from tenantquota.kube.writing import list_quota_uids, write_event, write_status
 from tenantquota.metrics import ControllerMetrics
 
 _log = logging.getLogger(__name__)
-
-
-def utc_now() -> str:
-    """RFC 3339 with microseconds, as Events want it."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +46,9 @@ class Reconciler:
     monotonic: Callable[[], float] = time.monotonic
     now: Callable[[], str] = utc_now
 
-    async def reconcile(self, namespace: str) -> None:
-        """Raises KubeError where even the status could not be written; the caller tries again."""
+    async def reconcile(self, namespace: str) -> float | None:
+        """In how many seconds to look again though nothing is heard; None: no sooner than usual. Raises
+        KubeError where even the status could not be written; the caller tries again."""
         with self.metrics.reconcile_seconds.time():
             seen = self.gather(namespace)
             plan = plan_namespace(seen)
@@ -59,6 +58,8 @@ class Reconciler:
             for invalid in seen.invalid:
                 await self._publish(invalid, status_of_invalid(invalid, self.now()), [])
             await self._release(plan)
+            due = [each.cpu.again_seconds for each in plan.quotas if each.cpu is not None]
+            return min((seconds for seconds in due if seconds is not None), default=None)
 
     def gather(self, namespace: str) -> Observation:
         """All that is known of the namespace, without a request."""
@@ -80,7 +81,20 @@ class Reconciler:
                 for quota in quotas
                 if quota.uid in self.memory.usage_shown
             },
+            clocks={quota.uid: self._clock(quota, now) for quota in quotas if isinstance(quota, Quota)},
             system=namespace in self.system_namespaces,
+        )
+
+    def _clock(self, quota: Quota, now: float) -> Clock:
+        """How long ago things happened to the hold for the quota's CPU budget."""
+        status = self.memory.with_latest_status(quota).status
+        standing, hold = standing_of(status), status.hold
+        return self.memory.clock(
+            quota.uid,
+            self.views.pods.get(quota.namespace, ()),
+            now,
+            held=standing.caps if standing else None,
+            left_seconds=seconds_between(self.now(), hold.expires) if hold else HOLD_SECONDS,
         )
 
     def _account(self, node: str | None) -> NodeAccount | None:
@@ -94,24 +108,46 @@ class Reconciler:
         self.memory.forget_all_but(self.views.uids())
 
     async def _hold(self, plan: QuotaPlan, budget_problem: str | None) -> None:
-        self.memory.confirm(plan.pods)
+        self._read_back(plan)
+        expires = later(self.now(), HOLD_SECONDS)
+        plan = await self._note_hold(plan, expires)
         results = await self.actor.hold(plan.acts, plan.quota)
         self._remember(results)
         now = self.now()
         decisions = news(summarise(results, now), plan.quota.status.decisions)
         for result in results:
-            if decisions and result.plan.change:
-                audit(result, plan.quota, now)
+            if belongs(result, decisions):
+                account = plan.accounts.get(result.plan.pod.uid)
+                audit(decided(result, plan.quota, account, plan.cpu, now))
         problems = [budget_problem] if budget_problem else []
         problems += [f"{r.plan.pod.name}: {r.message}" for r in results if r.outcome is Outcome.FAILED]
-        await self._publish(plan.quota, status_of(plan, problems, decisions, now), decisions)
+        await self._publish(plan.quota, status_of(plan, problems, decisions, now, expires), decisions)
+
+    def _read_back(self, plan: QuotaPlan) -> None:
+        """Closes the records of resizes that the nodes' agents have just confirmed."""
+        now = self.now()
+        read = self.memory.confirm(plan.pods)
+        for pod_plan, rule in read if plan.quota.enforces else ():
+            audit(read_back(pod_plan, plan.quota, plan.accounts[pod_plan.pod.uid], rule, now))
+
+    async def _note_hold(self, plan: QuotaPlan, expires: str) -> QuotaPlan:
+        """Writes a hold that begins, changes or ends into the status before any limit follows: whoever takes
+        over finds there what the pods are on their way to."""
+        quota = plan.quota
+        hold = hold_of(plan.cpu, quota.status.hold, self.now(), expires)
+        status = quota.status
+        if hold != status.hold:
+            status = status.model_copy(update={"hold": hold, "phase": phase_of(plan.cpu)})
+            await self._write(quota, status)
+        self.memory.note_budget(plan, self.monotonic())
+        return replace(plan, quota=replace(quota, status=status))
 
     async def _release(self, plan: NamespacePlan) -> None:
         results = await self.actor.release(plan.releases)
         self._remember(results)
         now = self.now()
         for result in results:
-            audit(result, None, now)
+            audit(decided(result, None, self._account(result.plan.pod.node), None, now))
             if result.outcome is Outcome.APPLIED:
                 await self._tell([event(result.plan.pod, "QuotaGone", farewell(result.plan), now)])
 
@@ -123,6 +159,8 @@ class Reconciler:
                 self.metrics.resizes.labels(result.plan.rule.value, result.outcome.value).inc()
             if result.generation:
                 self.memory.written_generation[uid] = result.generation
+                self.memory.resized[uid] = now
+                self.memory.unread[uid] = result.generation, result.plan.rule
                 if result.plan.nudge:
                     self.memory.nudges[uid] = result.generation, now
             if result.outcome is Outcome.GONE:
@@ -136,20 +174,24 @@ class Reconciler:
         self, quota: Quota | InvalidQuota, status: TenantQuotaStatus, decisions: Sequence[Decision]
     ) -> None:
         """Writes the status where it says something new, and tells people what changed."""
-        if status == quota.status:
+        if status == quota.status or not await self._write(quota, status):
             return
+        now = self.now()
+        await self._tell(decision_event(quota, decision, now) for decision in decisions)
+        await self._tell(condition_event(quota, each, now) for each in transitions(quota.status, status))
+
+    async def _write(self, quota: Quota | InvalidQuota, status: TenantQuotaStatus) -> bool:
+        """Whether there is somebody to have the status."""
         try:
             written = read_quota(await write_status(self.client, quota, status))
         except GoneError:
             self.memory.gone.add(quota.uid)
-            return
+            return False
         if status.usage != quota.status.usage:
             self.memory.usage_shown[quota.uid] = self.monotonic()
         if isinstance(written, Quota):
             self.memory.written_status[quota.uid] = (written.resource_version, written.status)
-        now = self.now()
-        await self._tell(decision_event(quota, decision, now) for decision in decisions)
-        await self._tell(condition_event(quota, each, now) for each in transitions(quota.status, status))
+        return True
 
     async def _tell(self, events: Iterable[dict[str, Any]]) -> None:
         """Events are for people: one that can't be written is no ground to hold up a limit. A namespace that

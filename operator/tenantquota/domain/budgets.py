@@ -1,4 +1,4 @@
-"""``spec.budget``: what all agents of a tenant may use together.
+"""``spec.budget.memory`` and ``.pods``: what all agents of a tenant may use together; ``cpu_budget`` has CPU.
 
 Memory and pods are held by a ResourceQuota that the TenantQuota owns: the API server checks it at admission,
 without races. A ResourceQuota counts every pod of its namespace, so it says the same as the budget only where
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tenantquota.domain.model import Pod, Quota
-from tenantquota.domain.quantities import format_cpu, format_memory
+from tenantquota.domain.quantities import format_memory
 from tenantquota.domain.resizes import PodPlan
 
 
@@ -73,11 +73,6 @@ def not_held(budget_of: Quota) -> list[str]:
     """The parts of the budget that nothing holds, each with why, for people."""
     budget = budget_of.budget
     said = []
-    if budget.cpu_milli is not None:
-        said.append(
-            f"budget.cpu ({format_cpu(budget.cpu_milli)}) is not held: containers are held each to their own"
-            " limit, not all together"
-        )
     by_resource_quota = [
         name for name, value in (("memory", budget.memory_bytes), ("pods", budget.pods)) if value is not None
     ]

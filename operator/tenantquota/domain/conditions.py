@@ -4,7 +4,7 @@ Each condition is a chain of small findings, the gravest first; the first that s
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,12 +12,14 @@ from tenantquota.api.tenantquota import (
     Condition,
     ConditionStatus,
     Decision,
-    Phase,
     TenantQuotaStatus,
 )
 from tenantquota.domain.budgets import hard_of, not_held, over_budget
+from tenantquota.domain.cpu_budget import Verdict
+from tenantquota.domain.holds import CPU_BUDGET, hold_of, phase_of
 from tenantquota.domain.model import InvalidQuota
 from tenantquota.domain.plan import QuotaPlan
+from tenantquota.domain.quantities import format_cpu
 from tenantquota.domain.resizes import PodPlan, State, holds
 
 DECISIONS_KEPT: Final = 10
@@ -39,19 +41,24 @@ class Finding:
 
 
 def status_of(
-    plan: QuotaPlan, problems: Sequence[str], decisions: Sequence[Decision], now: str
+    plan: QuotaPlan, problems: Sequence[str], decisions: Sequence[Decision], now: str, expires: str = ""
 ) -> TenantQuotaStatus:
-    """The status after a reconcile at ``now`` (RFC 3339), ``problems`` being what the API server refused and
-    ``decisions`` what was decided in it."""
+    """The status after a reconcile.
+
+    Args:
+        problems: what the API server refused.
+        decisions: what was decided in it.
+        now: RFC 3339, as ``expires``, when a hold ends that begins or is renewed now.
+    """
     before = plan.quota.status
     found = (ready(plan, problems), enforced(plan), within_budget(plan))
     return TenantQuotaStatus(
         observed_generation=plan.quota.generation,
         tenant=plan.quota.tenant,
-        phase=Phase.NORMAL,
+        phase=phase_of(plan.cpu),
         pods=len(plan.pods) + len(plan.overlaps),
         usage=plan.usage,
-        hold=before.hold,
+        hold=hold_of(plan.cpu, before.hold, now, expires or now),
         decisions=(*before.decisions, *decisions)[-DECISIONS_KEPT:],
         conditions=conditions(found, before, plan.quota.generation, now),
     )
@@ -212,20 +219,49 @@ def held_containers(plan: QuotaPlan) -> tuple[int, int]:
 
 def within_budget(plan: QuotaPlan) -> Finding:
     """WithinBudget: all agents together stay within ``spec.budget``, and something sees to it."""
-    quota, pods = plan.quota, [pod.pod for pod in plan.pods]
-    budget = quota.budget
+    status, reason, message = next(_of_budget(plan))
+    return Finding("WithinBudget", status, reason, message)
+
+
+def _of_budget(plan: QuotaPlan) -> Iterator[tuple[ConditionStatus, str, str]]:
+    """What there is to say, the gravest first."""
+    quota, budget, cpu = plan.quota, plan.quota.budget, plan.cpu
     if budget.cpu_milli is budget.memory_bytes is budget.pods is None:
-        return Finding("WithinBudget", ConditionStatus.TRUE, "NoBudget", "spec.budget sets no bounds")
-    if over := over_budget(quota, pods):
+        yield ConditionStatus.TRUE, "NoBudget", "spec.budget sets no bounds"
+    if over := over_budget(quota, [pod.pod for pod in plan.pods]):
         hint = "; no further pods are admitted" if hard_of(quota, ()) else ""
-        return Finding("WithinBudget", ConditionStatus.FALSE, "OverBudget", "; ".join(over) + hint)
+        yield ConditionStatus.FALSE, "OverBudget", "; ".join(over) + hint
+    if cpu is not None and (message := _cpu_over(cpu, enforces=quota.enforces)):
+        yield ConditionStatus.FALSE, CPU_BUDGET, message
     if unheld := not_held(quota):
-        return Finding("WithinBudget", ConditionStatus.UNKNOWN, "NotHeld", "; ".join(unheld))
+        yield ConditionStatus.UNKNOWN, "NotHeld", "; ".join(unheld)
     if not quota.enforces:
-        return Finding("WithinBudget", ConditionStatus.UNKNOWN, "Observing", "enforcement is Observe")
-    return Finding(
-        "WithinBudget", ConditionStatus.TRUE, "HeldAtAdmission", "a ResourceQuota holds the budget"
-    )
+        yield ConditionStatus.UNKNOWN, "Observing", "enforcement is Observe"
+    if cpu is None:
+        yield ConditionStatus.TRUE, "HeldAtAdmission", "a ResourceQuota holds the budget"
+    elif plan.pods and not cpu.known:
+        yield (
+            ConditionStatus.UNKNOWN,
+            "UsageUnknown",
+            "no node agent reports yet what the pods use",
+        )
+    elif cpu.caps:
+        message = f"the CPU limits of {len(cpu.caps)} containers are being given back"
+        yield ConditionStatus.TRUE, "CpuGivenBack", message
+    else:
+        yield ConditionStatus.TRUE, "Held", "all agents together use no more than the budget"
+
+
+def _cpu_over(cpu: Verdict, *, enforces: bool) -> str:
+    """What is said while the agents use more CPU than their budget, or are kept from it."""
+    if cpu.standing is not None and not cpu.standing.recovering:
+        lowered = "are lowered" if enforces else "would be lowered"
+        limits, least = f"CPU limits of {len(cpu.caps)} containers", format_cpu(min(cpu.caps.values()))
+        return f"{cpu.standing.evidence}; the {limits} {lowered}, down to {least}"
+    if cpu.over:
+        used, budget = format_cpu(cpu.used_milli), format_cpu(cpu.budget_milli)
+        return f"{used} used of budget.cpu of {budget}; no limit can be lowered further just now"
+    return ""
 
 
 def _pods(plans: Sequence[PodPlan], state: State) -> str:

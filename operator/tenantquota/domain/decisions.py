@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tenantquota.api.tenantquota import Decision
+from tenantquota.api.tenantquota import Decision, Enforcement
 from tenantquota.domain.limits import kept_limits
 from tenantquota.domain.model import Container, Pod, Resources
 from tenantquota.domain.quantities import format_cpu, format_memory
@@ -69,25 +69,43 @@ def _memory(size_bytes: int | None) -> str:
     return "none" if size_bytes is None else format_memory(size_bytes)
 
 
+def correlation_id(result: Result, now: str) -> str:
+    """Of a step that wrote something ``UID-GENERATION``, which whoever reads the cgroup back knows too; else
+    ``UID-GENERATION@TIME``."""
+    pod = result.plan.pod
+    return f"{pod.uid}-{result.generation}" if result.generation else f"{pod.uid}-{pod.generation}@{now}"
+
+
 def summarise(results: Iterable[Result], now: str) -> tuple[Decision, ...]:
     """One decision for all pods to which the same was done."""
-    groups: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    groups: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
     for result in results:
         plan = result.plan
         if plan.change:
-            why = result.message or plan.message
-            text = describe(plan.pod, plan.change) + (f" ({why})" if why else "")
-            groups[plan.rule, result.outcome, text].append(plan.pod.name)
+            groups[plan.rule, result.outcome, _text(result)].append(result)
     return tuple(
         Decision(
             time=now,
             rule=rule,
-            target=f"pod {names[0]}" if len(names) == 1 else f"{len(names)} pods",
+            target=f"pod {of[0].plan.pod.name}" if len(of) == 1 else f"{len(of)} pods",
             outcome=outcome,
             message=text,
+            mode=Enforcement.OBSERVE if outcome == Outcome.OBSERVED else Enforcement.ENFORCE,
+            correlation_id=correlation_id(of[0], now),
         )
-        for (rule, outcome, text), names in groups.items()
+        for (rule, outcome, text), of in groups.items()
     )
+
+
+def _text(result: Result) -> str:
+    plan, why = result.plan, result.message or result.plan.message
+    return describe(plan.pod, plan.change or {}) + (f" ({why})" if why else "")
+
+
+def belongs(result: Result, decisions: Iterable[Decision]) -> bool:
+    """Whether one of the decisions is about this result."""
+    rule, outcome, text = result.plan.rule, result.outcome, _text(result)
+    return any((each.rule, each.outcome, each.message) == (rule, outcome, text) for each in decisions)
 
 
 def news(decisions: Iterable[Decision], before: Iterable[Decision]) -> tuple[Decision, ...]:

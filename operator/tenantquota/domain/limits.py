@@ -4,6 +4,7 @@ The same arithmetic stands in the chart's MutatingAdmissionPolicy as CEL, for po
 holds the two together. All CPU in milli-CPU, all memory in bytes.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from tenantquota.domain.model import ContainerQuota, Pod, QosClass, Resources
@@ -30,6 +31,14 @@ def decide_container(
     return Resources(
         cpu_limit, memory_limit, below_cpu_limit(cpu_request, cpu_limit), min(memory_request, memory_limit)
     )
+
+
+def capped(decided: Resources, cap_milli: int, qos: QosClass) -> Resources:
+    """``decided`` with a CPU limit of at most ``cap_milli``, the request as far below as it has to be."""
+    cpu_limit = lower(decided.cpu_limit_milli, cap_milli)
+    request = decided.cpu_request_milli or 0
+    cpu_request = cpu_limit if qos is QosClass.GUARANTEED else below_cpu_limit(request, cpu_limit)
+    return replace(decided, cpu_limit_milli=cpu_limit, cpu_request_milli=cpu_request)
 
 
 def restore_container(declared: Resources, current: Resources, qos: QosClass) -> Resources:

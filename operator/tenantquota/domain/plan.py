@@ -7,6 +7,8 @@ from typing import Final
 
 from tenantquota.api.tenantquota import Usage
 from tenantquota.domain.budgets import BudgetChange, OwnedResourceQuota, plan_budgets
+from tenantquota.domain.cpu_budget import JUST_STARTED, Clock, Verdict
+from tenantquota.domain.holds import attribute, caps_of, standing_of, verdict_of
 from tenantquota.domain.model import InvalidQuota, Pod, Quota
 from tenantquota.domain.reports import NodeAccount, usage_to_show, use_of
 from tenantquota.domain.resizes import PodPlan, Setback, State, plan_pod, plan_release
@@ -31,6 +33,8 @@ class Observation:
     """Pod's uid → what the kubelet's account of it is held against."""
     usage_seconds: Mapping[str, float] = field(default_factory=dict)
     """Quota's uid → for how long its status has shown the usage that it shows."""
+    clocks: Mapping[str, Clock] = field(default_factory=dict)
+    """Quota's uid → how long ago things happened to the hold for its CPU budget."""
     system: bool = False
 
     def witness(self, pod: Pod) -> Witness:
@@ -53,6 +57,10 @@ class QuotaPlan:
     """Reports of its pods' nodes that are too old to go by, by name of the node."""
     unreported: tuple[str, ...] = ()
     """The nodes of its pods from which no agent reports."""
+    accounts: Mapping[str, NodeAccount] = field(default_factory=dict)
+    """Pod's uid → what its node's agent reports, where one does."""
+    cpu: Verdict | None = None
+    """What budget.cpu comes to; None where there is none."""
     system: bool = False
 
     @property
@@ -93,18 +101,25 @@ def _plan_quota(
 ) -> QuotaPlan:
     accounts = [(pod, seen.witness(pod).account) for pod in pods]
     known = {account.report.node: account for _, account in accounts if account is not None}
+    before = standing_of(quota.status)
+    cpu = verdict_of(quota, accounts, before, seen.clocks.get(quota.uid, JUST_STARTED))
+
+    def plan(pod: Pod) -> PodPlan:
+        caps = caps_of(pod, cpu.caps if cpu else {})
+        step = attribute(
+            plan_pod(pod, quota, seen.setbacks.get(pod.uid), caps), cpu, before.caps if before else {}
+        )
+        return _awaited(hold_against(seen.witness(pod), step), seen.stale)
+
     return QuotaPlan(
         quota,
-        tuple(
-            _awaited(
-                hold_against(seen.witness(pod), plan_pod(pod, quota, seen.setbacks.get(pod.uid))), seen.stale
-            )
-            for pod in pods
-        ),
+        tuple(plan(pod) for pod in pods),
         overlaps,
         usage_to_show(use_of(accounts), quota.status.usage, seen.usage_seconds.get(quota.uid, inf)),
         tuple(account for _, account in sorted(known.items()) if account.stale),
         tuple(sorted({pod.node for pod, account in accounts if account is None and pod.node})),
+        {pod.uid: account for pod, account in accounts if account is not None},
+        cpu,
     )
 
 

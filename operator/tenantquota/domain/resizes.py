@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from tenantquota.domain.limits import decide_container, restore_container
+from tenantquota.domain.limits import capped, decide_container, restore_container
 from tenantquota.domain.model import Container, Pod, QosClass, Quota, Resources
 
 MEMORY_RETRY_SECONDS: Final = 10.0
@@ -36,6 +36,8 @@ class Rule(StrEnum):
     LIMITS_BEFORE_REQUESTS = "LimitsBeforeRequests"
     DECLARED_COMES_BACK = "DeclaredComesBack"
     CGROUP_PUT_RIGHT = "CgroupPutRight"
+    CPU_SIZED_DOWN = "CpuSizedDown"
+    CPU_GIVEN_BACK = "CpuGivenBack"
 
 
 class State(StrEnum):
@@ -107,12 +109,16 @@ class PodPlan:
     message: str = ""
 
 
-def plan_pod(pod: Pod, quota: Quota, setback: Setback | None) -> PodPlan:
-    """The next step for a pod that ``quota`` selects."""
+def plan_pod(
+    pod: Pod, quota: Quota, setback: Setback | None, caps: Mapping[str, int] | None = None
+) -> PodPlan:
+    """The next step for a pod that ``quota`` selects; ``caps`` are what a hold sets below the quota's
+    CPU limit, in milli-CPU by container."""
     decided = {
         container.name: decide_container(pod.declared_of(container), quota.container, pod.qos)
         for container in pod.containers
     }
+    decided |= {name: capped(decided[name], cap, pod.qos) for name, cap in (caps or {}).items()}
     for impossible in (_static, _best_effort, _pod_level):
         if plan := impossible(pod, decided):
             return plan

@@ -22,14 +22,16 @@ class Scripted:
     metrics: ControllerMetrics
     views: Views
     failures: dict[str, list[Exception]] = field(default_factory=dict)
+    again_seconds: dict[str, float] = field(default_factory=dict)
     sweep_failures: list[Exception] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     sweeps: int = 0
 
-    async def reconcile(self, namespace: str) -> None:
+    async def reconcile(self, namespace: str) -> float | None:
         if self.failures.get(namespace):
             raise self.failures[namespace].pop()
         self.done.append(namespace)
+        return self.again_seconds.pop(namespace, None)
 
     async def sweep(self) -> None:
         self.sweeps += 1
@@ -118,3 +120,11 @@ async def test_a_bug_in_the_sweep_is_logged_with_its_trace_and_ends_nothing(
     task = asyncio.create_task(loop.run())
     await until(lambda: scripted.sweeps > 1, task)
     assert any(record.exc_info for record in caplog.records)
+
+
+async def test_a_namespace_that_has_something_due_is_looked_at_then(scripted: Scripted) -> None:
+    scripted.again_seconds["other"] = 0.01
+    loop = loop_of(scripted)
+    loop.changed("other")
+    task = asyncio.create_task(loop.run())
+    await until(lambda: scripted.done.count("other") == 2, task)

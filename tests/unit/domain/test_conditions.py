@@ -98,7 +98,7 @@ def test_an_overlap_names_the_other_quota() -> None:
         (quota(), "True", "NoBudget"),
         (quota(budget=Budget(memory_bytes=128 * MI)), "True", "HeldAtAdmission"),
         (quota(budget=Budget(memory_bytes=64 * MI)), "False", "OverBudget"),
-        (quota(budget=Budget(cpu_milli=1000)), "Unknown", "NotHeld"),
+        (quota(budget=Budget(cpu_milli=1000)), "Unknown", "UsageUnknown"),
         (quota(budget=Budget(pods=5), observe=True), "Unknown", "Observing"),
     ],
 )

@@ -15,6 +15,7 @@ from tenantquota.domain.model import (
     Quota,
     Resources,
 )
+from tenantquota.domain.quantities import resources_body
 from tenantquota.domain.reports import Reported
 from tenantquota.kube.reading import (
     read_declared,
@@ -23,7 +24,6 @@ from tenantquota.kube.reading import (
     read_quota,
     read_resource_quota,
 )
-from tenantquota.kube.writing import resources_body
 
 MI = 2**20
 
