@@ -90,7 +90,8 @@ class _Agent:
         # Blocked in every thread, and taken by the sampler's wait: no handler that might run in the midst of
         # something, and no delay.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        slice_ns = run_in_short_slices()  # before there are others, which inherit it: all share the interpreter
+        # Before there are other threads, which inherit it: all share one interpreter.
+        slice_ns = run_in_short_slices()
         for name, target in (
             ("pods", self._pods_informer.run),
             ("tenantquotas", self._quotas_informer.run),
