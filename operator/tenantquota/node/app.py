@@ -99,6 +99,8 @@ class _Agent:
         # Blocked in every thread, and taken by the sampler's wait: no handler that might run in the midst of
         # something, and no delay.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        # Before there are other threads, which inherit it: all share one interpreter.
+        slice_ns = run_in_short_slices()
         for name, target in (
             ("pods", self._pods_informer.run),
             ("tenantquotas", self._quotas_informer.run),
@@ -106,7 +108,6 @@ class _Agent:
             ("http", self._server.serve_forever),
         ):
             threading.Thread(target=self._vital, args=(target,), name=name, daemon=True).start()
-        slice_ns = run_in_short_slices()
         LOG.info("node %s: sampling, in slices of %s ns", self._node.name, slice_ns or "the kernel's own")
         _allow_descriptors()
         gc.collect()

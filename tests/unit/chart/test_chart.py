@@ -291,7 +291,7 @@ class TestNode:
 
         assert spec["tolerations"] == [{"operator": "Exists"}]
         assert of["resources"] == {
-            "requests": {"cpu": "10m", "memory": "32Mi"},
+            "requests": {"cpu": "20m", "memory": "32Mi"},
             "limits": {"memory": "64Mi"},
         }
 
