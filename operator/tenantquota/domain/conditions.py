@@ -4,7 +4,7 @@ Each condition is a chain of small findings, the gravest first; the first that s
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,11 +51,11 @@ def status_of(
         now: RFC 3339, as ``expires``, when a hold ends that begins or is renewed now.
     """
     before = plan.quota.status
-    found = (ready(plan, problems), enforced(plan), within_budget(plan))
+    found = (ready(plan, problems), enforced(plan), isolated(plan), within_budget(plan))
     return TenantQuotaStatus(
         observed_generation=plan.quota.generation,
         tenant=plan.quota.tenant,
-        phase=phase_of(plan.cpu),
+        phase=phase_of(plan.cpu, yields=bool(plan.yielding)),
         pods=len(plan.pods) + len(plan.overlaps),
         usage=plan.usage,
         hold=hold_of(plan.cpu, before.hold, now, expires or now),
@@ -113,7 +113,7 @@ def transitions(before: TenantQuotaStatus, after: TenantQuotaStatus) -> tuple[Co
         return not ordinary(now) and (was is None or was.reason != now.reason)
 
     def ordinary(of: Condition) -> bool:
-        return of.type == "Enforced" and of.reason in _ORDINARY
+        return of.reason in _ORDINARY.get(of.type, ())
 
     return tuple(condition for condition in after.conditions if new(condition))
 
@@ -178,7 +178,10 @@ _UNKNOWN: Final[tuple[tuple[State, _Say], ...]] = (
         lambda n, pods: f"the next report of the node is awaited for {n} pods: {pods}",
     ),
 )
-_ORDINARY: Final = {State.RESIZING, State.AWAITING_REPORT, State.REPORT_STALE}
+_ORDINARY: Final[Mapping[str, Collection[str]]] = {
+    "Enforced": {State.RESIZING, State.AWAITING_REPORT, State.REPORT_STALE},
+    "Isolated": {"NodeReportStale", "NoNodeAgent"},
+}
 
 
 def enforced(plan: QuotaPlan) -> Finding:
@@ -215,6 +218,26 @@ def held_containers(plan: QuotaPlan) -> tuple[int, int]:
         (c, pod.decided[c.name]) for pod in plan.pods for c in pod.pod.containers if c.actual is not None
     ]
     return sum(1 for container, decided in running if holds(container, decided)), len(running)
+
+
+def isolated(plan: QuotaPlan) -> Finding:
+    """Isolated: no other tenant waits because of this one."""
+    if harming := [each for _, each in plan.yielding if each.victims]:
+        message = _names(f"{each.message} (since {each.since})" for each in harming)
+        return Finding("Isolated", ConditionStatus.FALSE, "HarmsNeighbours", message)
+    if plan.yielding:
+        message = _names(f"{each.message} (since {each.since})" for _, each in plan.yielding)
+        return Finding("Isolated", ConditionStatus.TRUE, "Yields", message)
+    if plan.stale:
+        nodes = _names(each.report.node for each in plan.stale)
+        message = f"the node agent no longer reports from {nodes}"
+        return Finding("Isolated", ConditionStatus.UNKNOWN, "NodeReportStale", message)
+    if plan.unreported:
+        message = f"no node agent reports from {_names(plan.unreported)}"
+        return Finding("Isolated", ConditionStatus.UNKNOWN, "NoNodeAgent", message)
+    return Finding(
+        "Isolated", ConditionStatus.TRUE, "WithinShare", "no neighbour waits because of these pods"
+    )
 
 
 def within_budget(plan: QuotaPlan) -> Finding:

@@ -141,7 +141,13 @@ def hold_of(verdict: Verdict | None, before: Hold | None, now: str, expires: str
     )
 
 
-def phase_of(verdict: Verdict | None) -> Phase:
+def phase_of(verdict: Verdict | None, *, yields: bool = False) -> Phase:
+    """
+    Args:
+        yields: on one of its nodes at least.
+    """
+    if yields:
+        return Phase.THROTTLED
     if verdict is None or verdict.standing is None:
         return Phase.NORMAL
     return Phase.RECOVERING if verdict.standing.recovering else Phase.THROTTLED

@@ -10,7 +10,7 @@ from tenantquota.domain.budgets import BudgetChange, OwnedResourceQuota, plan_bu
 from tenantquota.domain.cpu_budget import JUST_STARTED, Clock, Verdict
 from tenantquota.domain.holds import attribute, caps_of, standing_of, verdict_of
 from tenantquota.domain.model import InvalidQuota, Pod, Quota
-from tenantquota.domain.reports import NodeAccount, usage_to_show, use_of
+from tenantquota.domain.reports import NodeAccount, Yielding, usage_to_show, use_of
 from tenantquota.domain.resizes import PodPlan, Setback, State, plan_pod, plan_release
 from tenantquota.domain.selectors import claim
 from tenantquota.domain.truth import Witness, hold_against
@@ -59,6 +59,8 @@ class QuotaPlan:
     """The nodes of its pods from which no agent reports."""
     accounts: Mapping[str, NodeAccount] = field(default_factory=dict)
     """Pod's uid → what its node's agent reports, where one does."""
+    yielding: tuple[tuple[str, Yielding], ...] = ()
+    """The nodes on which the tenant gets what others leave, and why."""
     cpu: Verdict | None = None
     """What budget.cpu comes to; None where there is none."""
     system: bool = False
@@ -119,6 +121,11 @@ def _plan_quota(
         tuple(account for _, account in sorted(known.items()) if account.stale),
         tuple(sorted({pod.node for pod, account in accounts if account is None and pod.node})),
         {pod.uid: account for pod, account in accounts if account is not None},
+        tuple(
+            (node, account.report.yielding[quota.tenant])
+            for node, account in sorted(known.items())
+            if not account.stale and quota.tenant in account.report.yielding
+        ),
         cpu,
     )
 

@@ -5,7 +5,7 @@ was. So a node whose clock is wrong is neither taken for dead nor, when it dies,
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from tenantquota.api.tenantquota import Usage
@@ -47,6 +47,17 @@ class Reported:
 
 
 @dataclass(frozen=True, slots=True)
+class Yielding:
+    """A tenant that gets on a node what others leave, since it wants more than its share."""
+
+    since: str
+    """RFC 3339."""
+    victims: tuple[str, ...]
+    """The tenants whom it was seen to make wait."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class NodeReport:
     """One node's report as the API server holds it."""
 
@@ -59,6 +70,8 @@ class NodeReport:
     namespaces: frozenset[str]
     containers: Mapping[tuple[str, str], Reported]
     """Pod's uid and container's name → what its cgroup holds."""
+    yielding: Mapping[str, Yielding] = field(default_factory=dict)
+    """By tenant."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from tenantquota.domain.model import (
     Resources,
 )
 from tenantquota.domain.quantities import QuantityError, parse_cpu_milli, parse_memory_bytes
-from tenantquota.domain.reports import NodeReport, Reported
+from tenantquota.domain.reports import NodeReport, Reported, Yielding
 
 Body = Mapping[str, Any]
 
@@ -198,4 +198,5 @@ def read_node_report(body: Body) -> NodeReport:
             )
             for each in report.containers
         },
+        yielding={each.tenant: Yielding(each.since, each.victims, each.message) for each in report.holds},
     )

@@ -1,5 +1,6 @@
 """Short ways to say which quota and pod a test is about. CPU in milli-CPU, memory in MiB."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from tenantquota.domain.model import (
     Quota,
     Resources,
 )
-from tenantquota.domain.reports import NodeAccount, NodeReport, Reported
+from tenantquota.domain.reports import NodeAccount, NodeReport, Reported, Yielding
 
 MI = 2**20
 
@@ -93,7 +94,11 @@ def held(spec: Resources, **fields: Any) -> Pod:
 
 
 def report(
-    *of: tuple[Pod, Reported], age_seconds: float = 1.0, period_seconds: float = 15.0, node: str = "n1"
+    *of: tuple[Pod, Reported],
+    age_seconds: float = 1.0,
+    period_seconds: float = 15.0,
+    node: str = "n1",
+    yielding: Mapping[str, Yielding] | None = None,
 ) -> NodeAccount:
     """What a node's agent said of the first container of each pod."""
     return NodeAccount(
@@ -104,6 +109,7 @@ def report(
             period_seconds,
             frozenset(each.namespace for each, _ in of),
             {(each.uid, each.containers[0].name): found for each, found in of},
+            yielding or {},
         ),
         age_seconds,
     )

@@ -9,7 +9,7 @@ from itertools import pairwise
 from math import inf
 
 from tenantquota.domain.cpu_budget import HOLD_SECONDS, Clock, Consumer, Key, Standing, Verdict, decide
-from tenantquota.domain.reporting import USAGE_SECONDS, Held, Usage, reason_to_write, usage_changed
+from tenantquota.domain.reporting import USAGE_SECONDS, Held, Told, Usage, reason_to_write, usage_changed
 
 WINDOW_SECONDS = 10
 HEARTBEAT_SECONDS = 30
@@ -45,7 +45,7 @@ class Simulation:
     def __post_init__(self) -> None:
         self.limits = dict.fromkeys(self.demands, self.normal_milli)
         self._told: dict[Key, int] = {}
-        self._told_held: dict[str, Held] | None = None
+        self._told_held: Told | None = None
         self._told_at = 0
         self._usage_due = 0.0
         self._look_at = 0.0
@@ -75,7 +75,7 @@ class Simulation:
         return sum(window) / len(window)
 
     def _agent(self) -> bool:
-        held = {"/".join(k): Held("t", "n", k[0], k[0], k[1], limit, 0) for k, limit in self.limits.items()}
+        held = Told({"/".join(k): Held("t", "n", k[0], k[0], k[1], n, 0) for k, n in self.limits.items()})
         reason = reason_to_write(self._told_held, held, float(self.second - self._told_at), HEARTBEAT_SECONDS)
         if reason is None and self.second < self._usage_due:
             return False

@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 
 from tenantquota.api.tenantquota import Decision, Phase, TenantQuotaStatus, Usage
-from tenantquota.domain.conditions import enforced, ready, status_of, transitions, within_budget
+from tenantquota.domain.conditions import enforced, isolated, ready, status_of, transitions, within_budget
 from tenantquota.domain.model import Budget, InvalidQuota, Pod, QosClass, Quota
 from tenantquota.domain.plan import Observation, QuotaPlan, plan_namespace
-from tenantquota.domain.reports import Reported
+from tenantquota.domain.reports import Reported, Yielding
 from tenantquota.domain.resizes import plan_release, refusal, setback_of
 from tenantquota.domain.truth import Witness
 from tests.unit.domain.builders import (
@@ -219,3 +219,51 @@ class TestReports:
         stale = status_of(self.plan(reported(), age_seconds=46, status=well), [], [], "t")
         assert [(c.type, c.reason) for c in transitions(well, stale)] == [("Ready", "NodeReportStale")]
         assert [(c.type, c.status) for c in transitions(stale, well)] == [("Ready", "True")]
+
+
+class TestIsolated:
+    SINCE = "2026-01-01T00:00:00Z"
+
+    def plan(self, *yielding: tuple[str, Yielding], **fields: Any) -> QuotaPlan:
+        """Of the quota's only pod, with what the report of its node says of who yields."""
+        of = held(IN_FORCE)
+        account = report((of, reported()), yielding=dict(yielding), **fields)
+        return plan_of(quota(), of, witnesses={of.uid: Witness(account)})
+
+    def test_nobody_waits(self) -> None:
+        finding = isolated(self.plan())
+        assert (finding.good, finding.reason) == (True, "WithinShare")
+
+    def test_the_culprit_is_told_whom_it_harms_and_how(self) -> None:
+        plan = self.plan(("acme", Yielding(self.SINCE, ("beta",), "acme made beta wait 24 µs a dispatch")))
+        finding = isolated(plan)
+        assert (finding.good, finding.reason) == (False, "HarmsNeighbours")
+        assert finding.message == f"acme made beta wait 24 µs a dispatch (since {self.SINCE})"
+        assert status_of(plan, [], [], self.SINCE).phase is Phase.THROTTLED
+
+    def test_to_yield_harms_nobody(self) -> None:
+        plan = self.plan(("acme", Yielding(self.SINCE, (), "acme is over its share of n1")))
+        finding = isolated(plan)
+        assert (finding.good, finding.reason) == (True, "Yields")
+        assert status_of(plan, [], [], self.SINCE).phase is Phase.THROTTLED
+
+    def test_that_another_one_yields_is_none_of_its_business(self) -> None:
+        plan = self.plan(("beta", Yielding(self.SINCE, ("acme",), "beta made acme wait")))
+        assert isolated(plan).reason == "WithinShare"
+        assert status_of(plan, [], [], self.SINCE).phase is Phase.NORMAL
+
+    def test_an_old_report_tells_nothing(self) -> None:
+        harm = Yielding(self.SINCE, ("beta",), "acme made beta wait")
+        plan = self.plan(("acme", harm), age_seconds=60)
+        assert isolated(plan).reason == "NodeReportStale"
+        assert status_of(plan, [], [], self.SINCE).phase is Phase.NORMAL
+
+    def test_without_an_agent_nobody_knows(self) -> None:
+        assert isolated(plan_of(quota(), held(IN_FORCE))).reason == "NoNodeAgent"
+
+    def test_a_person_hears_of_the_harm_and_of_its_end(self) -> None:
+        harm = Yielding(self.SINCE, ("beta",), "acme made beta wait")
+        quiet = status_of(self.plan(), [], [], self.SINCE)
+        loud = status_of(self.plan(("acme", harm)), [], [], self.SINCE)
+        assert [each.reason for each in transitions(quiet, loud)] == ["HarmsNeighbours"]
+        assert [each.reason for each in transitions(loud, quiet)] == ["WithinShare"]
