@@ -60,6 +60,12 @@ while read -r number path; do
   echo "$number $processes $files"
 done
 """
+WEIGHT_SCRIPT: Final = """
+cd /sys/fs/cgroup
+while read -r path; do
+  cat "$path/../cpu.weight" 2> /dev/null || cat "cpu/${path#*/}/../cpu.shares"
+done
+"""
 WRITE_SCRIPT: Final = 'cd /sys/fs/cgroup; echo "$2" > "$1"'
 
 
@@ -182,6 +188,17 @@ class NodeCgroups:
         directories = self.directories(container)
         of_v1 = [path for path in directories if path.startswith(f"{hierarchy}/")]
         node_bash(self.node, WRITE_SCRIPT, f"{(of_v1 or sorted(directories))[0]}/{file}", value)
+
+    def pod_weights(self, containers: Iterable[Container]) -> dict[Container, int]:
+        """The CPU weights of the containers' pods: ``cpu.weight``, or ``cpu.shares`` on version 1.
+
+        Raises:
+            CgroupError: as `read`.
+        """
+        wanted = sorted(set(containers))
+        directories = [self.directories(item, wanted) for item in wanted]
+        output = node_bash(self.node, WEIGHT_SCRIPT, stdin="".join(f"{min(each)}\n" for each in directories))
+        return dict(zip(wanted, map(int, output.split()), strict=True))
 
     def directories(self, container: Container, beside: Iterable[Container] = ()) -> frozenset[str]:
         """The container's directories below /sys/fs/cgroup; ``beside`` are looked up in the same go."""
