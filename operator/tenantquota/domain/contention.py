@@ -18,6 +18,9 @@ OVER_FACTOR: Final = 1.1
 OVER_MS: Final = 20.0
 """Demand counts as over the share only past this factor and amount: less is within what a second's figures
 scatter by."""
+TAKES_FRACTION: Final = 0.8
+"""A tenant that uses less than this of its share takes from nobody. It may seem to want more than its share
+all the same: one thread that waits all the time wants a CPU."""
 OTHERS_MS: Final = 10.0
 """While all others together want less than this, nobody is there to be harmed."""
 HARM_FACTOR: Final = 2.0
@@ -88,6 +91,11 @@ class Over(NamedTuple):
     def factor(self) -> float:
         return self.demand_ms / max(1.0, self.share_ms)
 
+    @property
+    def takes(self) -> bool:
+        """It has what it wants at the others' expense."""
+        return self.used_ms >= TAKES_FRACTION * self.share_ms
+
 
 class QuietLevel(NamedTuple):
     """How long a tenant's threads wait each time while the node has CPU to spare."""
@@ -117,17 +125,19 @@ class Harm(NamedTuple):
 
 
 def over_share(second: Second) -> dict[str, Over]:
-    """The tenants whose demand is over their share, by name; none on a node that is not full."""
+    """The tenants whose demand is over their share of what the system leaves, by name; none on a node that is
+    not full."""
     if not second.full:
         return {}
     demands = {each.tenant: (each.demand_ms, each.weight) for each in second.tenants}
-    # What is no tenant's counts as one more: where it takes the node, that is no tenant's doing.
+    wanted = second.others_ms + sum(demand for demand, _ in demands.values())
+    level = water_level(max(0.0, second.capacity_ms - second.others_ms), demands)
+    # What a tenant that its own quota holds has of a node that is full of others is no tenant's loss.
     demands[_OTHERS] = (second.others_ms, DEFAULT_WEIGHT)
-    wanted = sum(demand for demand, _ in demands.values())
-    level = water_level(second.capacity_ms, demands)
+    level_of_held = water_level(second.capacity_ms, demands)
     found = {}
     for each in second.tenants:
-        share_ms = level * each.weight
+        share_ms = (level_of_held if each.throttled else level) * each.weight
         others_want = wanted - each.demand_ms >= OTHERS_MS
         if others_want and each.demand_ms > share_ms * OVER_FACTOR + OVER_MS:
             found[each.tenant] = Over(each.tenant, each.used_ms, each.demand_ms, share_ms)
@@ -146,15 +156,18 @@ def learned(level: QuietLevel, activity: Activity, *, full: bool) -> QuietLevel:
 def harms(
     tenants: Iterable[Activity], over: Mapping[str, Over], quiet: Mapping[str, QuietLevel]
 ) -> list[Harm]:
-    """Who was made to wait by those over their share. A tenant that is over its own share is no victim: it
-    waits for what is not its due."""
-    culprits = tuple(sorted(over.values(), key=lambda each: each.share_ms - each.demand_ms))
+    """Who was made to wait by those who took more than their share. Who takes it is no victim: it waits for
+    what is not its due."""
+    taking = [each for each in over.values() if each.takes]
+    culprits = tuple(sorted(taking, key=lambda each: each.share_ms - each.demand_ms))
     if not culprits:
         return []
     found = []
     for each in tenants:
         level, wait_us = quiet.get(each.tenant), each.wait_per_dispatch_us
-        if level is None or not level.known or wait_us is None or each.tenant in over:
+        if level is None or not level.known or wait_us is None:
+            continue
+        if each.tenant in over and over[each.tenant].takes:
             continue
         cost_ms = (wait_us - level.wait_us) * each.dispatches / 1000
         if wait_us >= HARM_FACTOR * level.wait_us and cost_ms >= HARM_MS:

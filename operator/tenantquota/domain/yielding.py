@@ -70,7 +70,8 @@ class Changes(NamedTuple):
 
 
 def step(state: State, over: Mapping[str, Over], now: float) -> tuple[State, Changes]:
-    """The state a second later, and what changed.
+    """The state a second later, and what changed. A tenant begins to yield when it takes more than its share,
+    and goes on for as long as it wants it: while it yields it gets less.
 
     Args:
         over: the tenants over their share in this second.
@@ -91,7 +92,7 @@ def step(state: State, over: Mapping[str, Over], now: float) -> tuple[State, Cha
     suspects = {}
     for tenant, evidence in over.items():
         former = yields.get(tenant)
-        if former is not None and former.active:
+        if (former is not None and former.active) or not evidence.takes:
             continue
         if evidence.factor < AT_ONCE_FACTOR and tenant not in state.suspects:
             suspects[tenant] = Suspect(now)

@@ -39,6 +39,20 @@ class TestStep:
         state, changes = step(state, {"hog": LITTLE}, 8.0)
         assert [each.tenant for each in changes.begun] == ["hog"]
 
+    def test_who_wants_much_and_gets_little_takes_from_nobody(self) -> None:
+        starved = Over("hog", 300, 4000, 1000)
+        state, _ = step(State(), {"hog": starved}, 7.0)
+        _, changes = step(state, {"hog": starved}, 8.0)
+
+        assert changes.begun == ()
+
+    def test_who_yields_goes_on_while_it_wants_much_however_little_it_gets(self) -> None:
+        state, _ = step(State(), {"hog": MUCH}, 0.0)
+        for second in range(1, 100):
+            state, _ = step(state, {"hog": Over("hog", 10, 4000, 1000)}, float(second))
+
+        assert state.active.keys() == {"hog"}
+
     def test_little_that_was_once_is_forgotten(self) -> None:
         state, _ = step(State(), {"hog": LITTLE}, 7.0)
         state, _ = step(state, {}, 8.0)
