@@ -1,5 +1,5 @@
-"""``kubectl tenantquota explain NAMESPACE/NAME``: what is the case with a tenant and how it came to that, as a
-story; and ``top``: what all tenants use."""
+"""``kubectl tenantquota explain NAMESPACE/NAME``: what is the case with a tenant and how it came to that, as
+a story; and ``top``: what all tenants use."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -63,7 +63,7 @@ def explain(quota: Body, reports: Iterable[Body], now: datetime) -> str:
     paragraphs = [
         _rules(metadata, parsed, tenant),
         _present(metadata, parsed, status, containers),
-        _hold(status.hold, containers, now) if status.hold else [],
+        _hold(status.hold, parsed.spec.enforcement, containers, now) if status.hold else [],
         _conditions(status, now),
         _decisions(status.decisions, now),
     ]
@@ -71,7 +71,7 @@ def explain(quota: Body, reports: Iterable[Body], now: datetime) -> str:
 
 
 def top(quotas: Iterable[Body], reports: Collection[Body]) -> str:
-    """A table of all TenantQuotas: what each uses, its budget and its phase; who uses most CPU comes first."""
+    """A table of all TenantQuotas: what each uses, its budget and phase; who uses most CPU comes first."""
     rows: list[tuple[int, tuple[str, ...]]] = []
     for body in quotas:
         metadata, quota = body["metadata"], TenantQuota.model_validate(body)
@@ -148,11 +148,12 @@ def _present(
     return lines
 
 
-def _hold(hold: Hold, containers: Iterable[ContainerReport], now: datetime) -> list[str]:
+def _hold(
+    hold: Hold, enforcement: Enforcement, containers: Iterable[ContainerReport], now: datetime
+) -> list[str]:
     found = {(each.pod, each.name): each for each in containers}
-    lines = [
-        f"It is held since {_when(hold.since, now)} ({hold.reason}). When it was last sized down: {hold.evidence}."
-    ]
+    held_since = "would be held" if enforcement is Enforcement.OBSERVE else "is held"
+    lines = [f"It {held_since} since {_when(hold.since, now)}: {hold.reason}. Measured: {hold.evidence}."]
     for held in hold.containers:
         line = f"  {held.pod}/{held.container}: {held.old_limit} → {held.new_limit} CPU"
         if (report := found.get((held.pod, held.container))) is not None:
@@ -163,7 +164,7 @@ def _hold(hold: Hold, containers: Iterable[ContainerReport], now: datetime) -> l
     if not hold.containers:
         return [*lines, "  Everything has been given back, on trial: if it is over again, it waits longer."]
     lines += [
-        f"The next step is given back once it is well within its bounds for {hold.give_back_after_seconds} s.",
+        f"A step is given back once it is well within its bounds for {hold.give_back_after_seconds} s.",
         f"The hold ends at {_clock(hold.expires)} unless the controller renews it.",
     ]
     return lines

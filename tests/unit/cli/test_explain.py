@@ -91,18 +91,18 @@ def test_the_story_of_a_held_tenant() -> None:
         "Throttled: CPU limits are lowered.",
         "It has 3 pods; their 2 containers use 308m CPU and 20Mi of memory.",
         "",
-        "It is held since 10:02:00 (3 min ago) (CpuOverBudget). When it was last sized down: 1050m used by 3"
-        " containers, of a budget of 600m.",
+        "It is held since 10:02:00 (3 min ago): CpuOverBudget. Measured: 1050m used by 3 containers, of a"
+        " budget of 600m.",
         "  heavy/agent: 500m → 260m CPU; its cgroup holds 260m, and it uses 258m",
         "  unseen/agent: 500m → 260m CPU",
-        "The next step is given back once it is well within its bounds for 20 s.",
+        "A step is given back once it is well within its bounds for 20 s.",
         "The hold ends at 10:05:20 unless the controller renews it.",
         "",
         "WithinBudget: NO, since 10:02:00 (3 min ago): 1050m used.",
         "",
         "What was decided lately, the newest last:",
-        "  10:02:00 (3 min ago), 2 pods: CPU limit lowered, since the tenant used more than its budget: cpu limit"
-        " 500m → 260m",
+        "  10:02:00 (3 min ago), 2 pods: CPU limit lowered, since the tenant used more than its budget: cpu"
+        " limit 500m → 260m",
     ]
 
 
@@ -137,6 +137,7 @@ def test_observing_nothing_is_claimed_to_be_done() -> None:
     told = explain(quota(observed, enforcement="Observe"), [report(heavy=258)], NOW)
     assert "nothing is changed" in told
     assert "Throttled: CPU limits would be lowered." in told
+    assert "It would be held since" in told
     assert "only recorded, as enforcement is Observe" in told
 
 
