@@ -24,6 +24,7 @@ from tenantquota.domain.resizes import PodPlan, State, holds
 
 DECISIONS_KEPT: Final = 10
 NAMES_SHOWN: Final = 3
+USAGE_UNKNOWN: Final = "UsageUnknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,8 @@ def conditions(
 
 def transitions(before: TenantQuotaStatus, after: TenantQuotaStatus) -> tuple[Condition, ...]:
     """The conditions that a person should hear of: trouble with a new reason, and the end of trouble. That a
-    resize is under way is said by the decision that began it, and that a report is stale by Ready."""
+    resize is under way is said by the decision that began it, that a report is stale by Ready, and the first
+    report of a new pod is always awaited."""
     old = {condition.type: condition for condition in before.conditions}
 
     def new(now: Condition) -> bool:
@@ -181,6 +183,7 @@ _UNKNOWN: Final[tuple[tuple[State, _Say], ...]] = (
 _ORDINARY: Final[Mapping[str, Collection[str]]] = {
     "Enforced": {State.RESIZING, State.AWAITING_REPORT, State.REPORT_STALE},
     "Isolated": {"NodeReportStale", "NoNodeAgent"},
+    "WithinBudget": {USAGE_UNKNOWN},
 }
 
 
@@ -263,11 +266,7 @@ def _of_budget(plan: QuotaPlan) -> Iterator[tuple[ConditionStatus, str, str]]:
     if cpu is None:
         yield ConditionStatus.TRUE, "HeldAtAdmission", "a ResourceQuota holds the budget"
     elif plan.pods and not cpu.known:
-        yield (
-            ConditionStatus.UNKNOWN,
-            "UsageUnknown",
-            "no node agent reports yet what the pods use",
-        )
+        yield ConditionStatus.UNKNOWN, USAGE_UNKNOWN, "no node agent reports yet what the pods use"
     elif cpu.caps:
         message = f"the CPU limits of {len(cpu.caps)} containers are being given back"
         yield ConditionStatus.TRUE, "CpuGivenBack", message

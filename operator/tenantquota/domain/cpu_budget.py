@@ -146,14 +146,12 @@ def decide(
         standing = _after_giving_back(raised, caps, before, clock)
     else:
         standing = None
-    if standing is None:
-        return verdict
     backed = {c.key for c in consumers if c.backed}
     return replace(
         verdict,
         standing=standing,
-        renew=clock.left_seconds < RENEW_SECONDS and standing.caps.keys() <= backed,
-        again_seconds=_again(standing, consumers, clock, verdict),
+        renew=standing is not None and clock.left_seconds < RENEW_SECONDS and standing.caps.keys() <= backed,
+        again_seconds=_again(verdict, standing, consumers, clock),
     )
 
 
@@ -259,15 +257,17 @@ def _after_giving_back(
     return replace(before, caps=raised, recovering=before.recovering or not raised or raised != caps)
 
 
-def _again(standing: Standing, consumers: Iterable[Consumer], clock: Clock, verdict: Verdict) -> float | None:
-    """When the next thing may be due; at the latest after LOOK_SECONDS, to renew the hold."""
-    due = [LOOK_SECONDS]
+def _again(
+    verdict: Verdict, standing: Standing | None, consumers: Iterable[Consumer], clock: Clock
+) -> float | None:
+    """When the next thing may be due; for a hold at the latest after LOOK_SECONDS, to renew it."""
+    due = [LOOK_SECONDS] if standing is not None else []
     if verdict.over:
         due += (STEP_SECONDS - c.changed_seconds for c in consumers)
-    elif verdict.fits and standing.caps:
+    elif verdict.fits and standing is not None and standing.caps:
         due.append(standing.patience_seconds - clock.fits_seconds)
         due += (GIVE_BACK_SECONDS - c.changed_seconds for c in consumers if c.key in standing.caps)
-    return min(seconds for seconds in due if seconds > 0)
+    return min((seconds for seconds in due if seconds > 0), default=None)
 
 
 def _evidence(verdict: Verdict, counted: Mapping[Key, int]) -> str:

@@ -104,15 +104,16 @@ def standing_of(status: TenantQuotaStatus) -> Standing | None:
 
 
 def hold_of(verdict: Verdict | None, before: Hold | None, now: str, expires: str) -> Hold | None:
-    """What the status is to say of the hold.
+    """What the status is to say of the hold. One for another reason stays until the budget's takes its place.
 
     Args:
         before: what it says.
         now: RFC 3339, as ``expires``, which a hold gets that is new, changed or renewed.
     """
     standing = verdict.standing if verdict else None
+    mine = before if before is not None and before.reason == CPU_BUDGET else None
     if verdict is None or standing is None:
-        return None
+        return before if mine is None else None
     containers = tuple(
         HeldContainer(
             pod=key[0],
@@ -123,7 +124,6 @@ def hold_of(verdict: Verdict | None, before: Hold | None, now: str, expires: str
         for key, cap in sorted(standing.caps.items())
     )
     old = [verdict.normal[key] for key in standing.caps] or [0]
-    mine = before if before is not None and before.reason == CPU_BUDGET else None
     if mine is not None and not containers:
         old_limit = new_limit = mine.old_limit
     else:

@@ -87,6 +87,11 @@ class TestSizingDown:
         assert verdict.caps == caps(b=230)
         assert verdict.again_seconds == 1
 
+    def test_where_all_changed_lately_it_is_looked_at_again_in_time(self) -> None:
+        users = [consumer("a", 500, changed_seconds=2), consumer("b", 500, changed_seconds=1)]
+        verdict = decide(500, users, None)
+        assert (verdict.standing, verdict.again_seconds) == (None, 3)
+
     def test_a_newcomer_shares_the_level(self) -> None:
         held = Standing(caps(a=230, b=230))
         users = [consumer("a", 230), consumer("b", 230), consumer("c", 500)]

@@ -99,6 +99,13 @@ class TestOver:
         assert told(TenantQuotaStatus(), HELD) == [("WithinBudget", "CpuOverBudget")]
         assert told(HELD, recovering) == [("WithinBudget", "Held")]
 
+    def test_nobody_hears_that_the_first_report_is_awaited(self) -> None:
+        (a,) = agents("a")
+        waiting = status_after(plan((a, reported(cpu=None))))
+        well = status_after(plan((a, reported(cpu=10)), status=waiting))
+        assert transitions(TenantQuotaStatus(), waiting) == ()
+        assert transitions(waiting, well) == ()
+
     def test_observe_decides_the_same_and_says_so(self) -> None:
         enforcing, observing = over(), over(observe=True)
         assert observing.cpu == enforcing.cpu
@@ -211,6 +218,8 @@ class TestHeld:
         assert HELD.hold is not None
         other = HELD.model_copy(update={"hold": HELD.hold.model_copy(update={"reason": "NoisyNeighbour"})})
         assert standing_of(other) is None
+        (a,) = agents("a")
+        assert status_after(plan((a, reported(cpu=10)), status=other)).hold == other.hold
 
 
 @pytest.mark.parametrize(
