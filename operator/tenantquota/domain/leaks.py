@@ -1,0 +1,365 @@
+"""Leaks and runaways of one container, found while its samples come in.
+
+Memory, open files and processes leak when their floor grows (see ``floors``): fast ones are found within a
+minute, slow ones within a quarter of an hour. CPU runs away when it stays high. A finding is *suspected*
+after half the evidence, *confirmed* with all of it, and *ended* once it was given back or grows no more.
+docs/decisions/0019-leaks-are-growing-floors.md explains the figures of the rules.
+"""
+
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from tenantquota.domain.findings import DEFAULTS, NO_LIMITS, Finding, Kind, Limits, Stage, Thresholds
+from tenantquota.domain.floors import Floor, Growth, Scale
+
+MEASURED_PART: Final = 0.65
+"""Of a threshold, what a stretch must have grown by: a leak of just that rate doesn't grow evenly."""
+
+# A stretch must be so long that a leak of the rate grows in each, though programs take memory in pieces:
+# pages by the hundred, a heap's arenas by the MiB. So each rate is looked at finely, which is quick and keeps
+# bursts apart, and coarsely, for leaks that come in pieces.
+FAST: Final = Scale(2.0, 22, 0.7, jump_stretches=45)
+FAST_PIECES: Final = Scale(10.0, 12, 0.75, jump_stretches=12, jump_part=2.0)
+SLOW: Final = Scale(5.0, 128, 0.65)
+SLOW_PIECES: Final = Scale(30.0, 30, 0.75)
+COUNTED: Final = Scale(9.0, 4, 1.0)
+"""Files and processes are counted every 10 s."""
+COUNTED_SLOW: Final = Scale(29.0, 20, 0.75)
+COUNTED_SLOW_PART: Final = 0.1
+"""Of the threshold, what a slow leak of files or processes grows by."""
+
+CPU_STRETCH_SECONDS: Final = 10.0
+GAP_SECONDS_OF_CPU: Final = 15.0
+"""Without a sample for longer than that, the evidence begins anew."""
+CPU_OVER_STRETCHES: Final = 3
+"""A runaway that is below the threshold for so long is over."""
+
+STOPPED_SECONDS: Final = 300.0
+SLOW_STOPPED_SECONDS: Final = 900.0
+"""What has not grown for so long grows no more."""
+GIVEN_BACK_PART: Final = 0.9
+"""Of what a leak took; when that is back, it is over. Less may be something else that ended."""
+KNOWN_SECONDS: Final = 3600.0
+"""Up to the level of a finding that has ended, growth is no news for so long."""
+
+
+Changes = tuple[Finding, ...]
+
+
+class Leaks:
+    """What is known of one container: some kilobytes, whatever comes."""
+
+    __slots__ = ("_cpu", "_last", "_memory", "_open_files", "_processes", "_thresholds", "findings")
+
+    def __init__(self, thresholds: Thresholds = DEFAULTS) -> None:
+        self.findings: dict[Kind, Finding] = {}
+        """Those that are suspected or confirmed."""
+        self._thresholds = thresholds
+        self._last: float | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        of = self._thresholds
+        self._memory, self._open_files, self._processes = (_Growing(rules) for rules in _rules(of))
+        self._cpu = _Cpu(of.cpu_percent, of.cpu_seconds)
+
+    def restart(self, seconds: float) -> Changes:
+        """The container began anew: what was, is over."""
+        changes = tuple(
+            finding._replace(stage=Stage.ENDED, at_seconds=seconds, limit_in_seconds=None)
+            for finding in self.findings.values()
+            if finding.stage is Stage.CONFIRMED
+        )
+        self.findings = {}
+        self._last = None
+        self._begin()
+        return changes
+
+    def observe(
+        self,
+        seconds: float,
+        memory_bytes: float | None,
+        cpu_percent: float | None = None,
+        open_files: float | None = None,
+        processes: float | None = None,
+        limits: Limits = NO_LIMITS,
+    ) -> Changes:
+        """Takes a sample; the findings whose stage changed with it.
+
+        Args:
+            seconds: of any clock; when it goes back, the container is taken for one that began anew.
+            memory_bytes: what can't be given back at once (the working set).
+            cpu_percent: of one core. None, here and elsewhere: not known this time.
+        """
+        changes: Changes = ()
+        if self._last is not None and seconds <= self._last:
+            if seconds == self._last:
+                return changes
+            changes = self.restart(seconds)
+        self._last = seconds
+        if memory_bytes is not None and self._memory.add(seconds, memory_bytes):
+            changes += self._settle(seconds, self._memory, limits.memory_bytes)
+        if open_files is not None and self._open_files.add(seconds, open_files):
+            changes += self._settle(seconds, self._open_files, None)
+        if processes is not None and self._processes.add(seconds, processes):
+            changes += self._settle(seconds, self._processes, None)
+        if cpu_percent is not None and self._cpu.add(seconds, cpu_percent, limits.cpu_percent):
+            changes += self._settle(seconds, self._cpu, None)
+        return changes
+
+    def _settle(self, seconds: float, of: "_Growing | _Cpu", limit: float | None) -> Changes:
+        """Brings ``findings`` to what a series says now."""
+        before, now = of.finding, of.judge(seconds)
+        if before is None and now is None:
+            return ()
+        if now is not None and limit is not None and now.rate_per_minute > 0:
+            now = now._replace(limit_in_seconds=max(0.0, limit - now.now) / now.rate_per_minute * 60)
+        ended: Changes = ()
+        if before is not None and (now is None or now.kind is not before.kind):
+            self.findings.pop(before.kind, None)
+            if before.stage is Stage.CONFIRMED:
+                ended = (before._replace(stage=Stage.ENDED, at_seconds=seconds, limit_in_seconds=None),)
+            before = None
+        of.finding = now
+        if now is None:
+            return ended
+        self.findings[now.kind] = now
+        return ended if before is not None and before.stage is now.stage else (*ended, now)
+
+
+class _Rule(NamedTuple):
+    kind: Kind
+    scale: Scale
+    least_per_second: float
+    """What a stretch must have grown by."""
+    finer: int | None = None
+    """The rule whose lows are taken for samples; None: the samples themselves are."""
+
+
+@lru_cache(maxsize=64)
+def _rules(of: Thresholds) -> tuple[tuple[_Rule, ...], ...]:
+    """Of memory, open files and processes; made once for all containers."""
+    fast = MEASURED_PART * of.memory_fast_bytes_per_minute / 60
+    slow = MEASURED_PART * of.memory_slow_bytes_per_minute / 60
+    memory = (
+        _Rule(Kind.MEMORY_FAST, FAST, fast),
+        _Rule(Kind.MEMORY_SLOW, SLOW, slow),
+        _Rule(Kind.MEMORY_FAST, FAST_PIECES, fast, finer=1),
+        _Rule(Kind.MEMORY_SLOW, SLOW_PIECES, slow, finer=1),
+    )
+    counted = [
+        tuple(
+            _Rule(kind, scale, MEASURED_PART * per_minute * part / 60)
+            for scale, part in ((COUNTED, 1.0), (COUNTED_SLOW, COUNTED_SLOW_PART))
+        )
+        for kind, per_minute in (
+            (Kind.OPEN_FILES, of.open_files_per_minute),
+            (Kind.PROCESSES, of.processes_per_minute),
+        )
+    ]
+    return memory, *counted
+
+
+class _Growing:
+    """One series that leaks when its floor grows.
+
+    Args:
+        rules: the faster, the earlier.
+    """
+
+    __slots__ = (
+        "_base",
+        "_fine",
+        "_floors",
+        "_full",
+        "_highest",
+        "_known",
+        "_least",
+        "_quiet_since",
+        "_rules",
+        "_top",
+        "finding",
+    )
+
+    def __init__(self, rules: tuple[_Rule, ...]) -> None:
+        self.finding: Finding | None = None
+        self._rules = rules
+        self._floors = [Floor(rule.scale, rule.least_per_second) for rule in rules]
+        self._fine = [floor for floor, rule in zip(self._floors, rules, strict=True) if rule.finer is None]
+        self._least = min(rule.least_per_second for rule in rules)
+        self._full: list[int] = []
+        """The floors of which a stretch ended with the last sample."""
+        self._base = 0.0
+        """What the floor would be without the leak."""
+        self._top = self._quiet_since = self._highest = 0.0
+        """The highest that the floor was since the finding, and when it last grew."""
+        self._known: tuple[float, float] | None = None
+        """The highest floor of the last finding, and when that ended."""
+
+    def add(self, seconds: float, value: float) -> bool:
+        """Whether there is something new to judge."""
+        full = False
+        for floor in self._fine:
+            if floor.add(seconds, value):
+                full = True
+        if full:
+            self._add_lows(seconds)
+        return full
+
+    def _add_lows(self, seconds: float) -> None:
+        """Hands on the lows of the stretches that have ended now."""
+        self._full = []
+        for place, (rule, floor) in enumerate(zip(self._rules, self._floors, strict=True)):
+            if rule.finer is None:
+                ended = floor.began == seconds
+            else:
+                newest = self._floors[rule.finer].newest if rule.finer in self._full else None
+                ended = newest is not None and floor.add(*newest)
+            if ended:
+                self._full.append(place)
+
+    def judge(self, seconds: float) -> Finding | None:
+        """The finding that holds now."""
+        finding = self.finding
+        if finding is None or finding.stage is not Stage.CONFIRMED:
+            return self._grown(seconds, None) or self._suspected(seconds)
+        finding = self._goes_on(finding, seconds)
+        if finding is None or finding.kind is not Kind.MEMORY_SLOW:
+            return finding
+        return self._grown(seconds, Kind.MEMORY_FAST) or finding
+
+    def _grown(self, seconds: float, kind: Kind | None) -> Finding | None:
+        """What is confirmed now."""
+        for place in self._full:
+            rule = self._rules[place]
+            if kind is None or rule.kind is kind:
+                growth = self._floors[place].growth()
+                if growth is not None:
+                    return self._confirmed(rule, growth, seconds)
+        return None
+
+    def _suspected(self, seconds: float) -> Finding | None:
+        """After half the evidence; once found, it is not looked at in detail while the growth goes on."""
+        was = self.finding
+        if was is not None and any(
+            rule.kind is was.kind and floor.grows(rule.scale.stretches // 2)
+            for rule, floor in zip(self._rules, self._floors, strict=True)
+        ):
+            return was
+        for place in self._full:
+            rule = self._rules[place]
+            if growth := self._floors[place].growth(rule.scale.stretches // 2):
+                return self._found(rule, growth, Stage.SUSPECTED, seconds)
+        return None
+
+    def _confirmed(self, rule: _Rule, growth: Growth, seconds: float) -> Finding | None:
+        if self._known is not None:
+            top, at = self._known
+            if growth.highest <= top and seconds - at < KNOWN_SECONDS:
+                return None
+            self._known = None
+        self._top, self._quiet_since, self._highest = growth.low_now, seconds, growth.highest
+        self._base = growth.low_now - growth.per_second * (seconds - growth.since_seconds)
+        return self._found(rule, growth, Stage.CONFIRMED, seconds)
+
+    def _found(self, rule: _Rule, growth: Growth, stage: Stage, seconds: float) -> Finding:
+        return Finding(
+            rule.kind,
+            stage,
+            growth.since_seconds,
+            seconds,
+            growth.per_second * 60,
+            growth.low_before,
+            growth.low_now,
+            growth.grown,
+            growth.stretches,
+        )
+
+    def _goes_on(self, finding: Finding, seconds: float) -> Finding | None:
+        """A confirmed finding with what is the case now; None when it is over."""
+        newest = self._floors[0].newest
+        if newest is None:  # after a gap
+            return finding
+        low = newest[1]
+        if low > self._top and low - self._top > self._least * (seconds - self._quiet_since) / 2:
+            self._top, self._quiet_since = low, seconds
+        patience = SLOW_STOPPED_SECONDS if finding.kind is Kind.MEMORY_SLOW else STOPPED_SECONDS
+        given_back = low < self._top - GIVEN_BACK_PART * (self._top - self._base)
+        if given_back or seconds - self._quiet_since >= patience:
+            self._known = (max(self._top, self._highest), seconds)
+            return None
+        return finding._replace(now=low)
+
+
+class _Cpu:
+    """The mean of each stretch of ten seconds, against the threshold."""
+
+    __slots__ = (
+        "_began",
+        "_last",
+        "_means",
+        "_of",
+        "_over",
+        "_stretches",
+        "_sum",
+        "_under",
+        "_weight",
+        "finding",
+    )
+
+    def __init__(self, percent: float, seconds: float) -> None:
+        self.finding: Finding | None = None
+        self._of = percent
+        self._stretches = max(1, round(seconds / CPU_STRETCH_SECONDS))
+        self._forget()
+
+    def _forget(self) -> None:
+        self._over = self._under = 0
+        """Stretches over, and under, the threshold, one after another."""
+        self._means = 0.0
+        """The sum of those that were over."""
+        self._began: float | None = None
+        self._last = self._sum = self._weight = 0.0
+
+    def add(self, seconds: float, percent: float, limit_percent: float | None) -> bool:
+        began = self._began
+        if began is None or seconds - self._last > GAP_SECONDS_OF_CPU:
+            self._forget()
+            self._began = self._last = seconds
+            return False
+        elapsed = seconds - self._last  # a sample tells of the time before it
+        self._sum += percent * elapsed
+        self._weight += elapsed
+        self._last = seconds
+        if seconds - began < CPU_STRETCH_SECONDS:
+            return False
+        mean = self._sum / self._weight
+        whole = 100.0 if limit_percent is None else min(100.0, limit_percent)
+        if mean > self._of * whole / 100:
+            self._over, self._under, self._means = self._over + 1, 0, self._means + mean
+        else:
+            self._under += 1
+            if self.finding is None or self._under >= CPU_OVER_STRETCHES:
+                self._over, self._means = 0, 0.0
+        self._began, self._sum, self._weight = seconds, 0.0, 0.0
+        return True
+
+    def judge(self, seconds: float) -> Finding | None:
+        if self._over * 2 < self._stretches or not self._over:
+            return None
+        stage = Stage.CONFIRMED if self._over >= self._stretches else Stage.SUSPECTED
+        if stage is Stage.SUSPECTED and self._under:
+            return None
+        was, mean = self.finding, self._means / self._over
+        same = was is not None and was.stage is stage
+        return Finding(
+            Kind.CPU,
+            stage,
+            was.since_seconds if was is not None else seconds - self._over * CPU_STRETCH_SECONDS,
+            was.at_seconds if was is not None and same else seconds,
+            mean * 0.6,
+            self._of,
+            mean,
+            self._over,
+            self._over,
+        )
