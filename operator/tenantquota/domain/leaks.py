@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from tenantquota.domain.findings import DEFAULTS, NO_LIMITS, Finding, Kind, Limits, Stage, Thresholds
 from tenantquota.domain.floors import Floor, Growth, Scale
+from tenantquota.domain.runaways import Cpu
 
 MEASURED_PART: Final = 0.65
 """Of a threshold, what a stretch must have grown by: a leak of just that rate doesn't grow evenly."""
@@ -28,12 +29,6 @@ COUNTED_SLOW: Final = Scale(29.0, 20, 0.75)
 COUNTED_SLOW_PART: Final = 0.1
 """Of the threshold, what a slow leak of files or processes grows by."""
 
-CPU_STRETCH_SECONDS: Final = 10.0
-GAP_SECONDS_OF_CPU: Final = 15.0
-"""Without a sample for longer than that, the evidence begins anew."""
-CPU_OVER_STRETCHES: Final = 3
-"""A runaway that is below the threshold for so long is over."""
-
 STOPPED_SECONDS: Final = 300.0
 SLOW_STOPPED_SECONDS: Final = 900.0
 """What has not grown for so long grows no more."""
@@ -41,7 +36,6 @@ GIVEN_BACK_PART: Final = 0.9
 """Of what a leak took; when that is back, it is over. Less may be something else that ended."""
 KNOWN_SECONDS: Final = 3600.0
 """Up to the level of a finding that has ended, growth is no news for so long."""
-
 
 Changes = tuple[Finding, ...]
 
@@ -61,7 +55,7 @@ class Leaks:
     def _begin(self) -> None:
         of = self._thresholds
         self._memory, self._open_files, self._processes = (_Growing(rules) for rules in _rules(of))
-        self._cpu = _Cpu(of.cpu_percent, of.cpu_seconds)
+        self._cpu = Cpu(of.cpu_percent, of.cpu_seconds)
 
     def restart(self, seconds: float) -> Changes:
         """The container began anew: what was, is over."""
@@ -107,7 +101,7 @@ class Leaks:
             changes += self._settle(seconds, self._cpu, None)
         return changes
 
-    def _settle(self, seconds: float, of: "_Growing | _Cpu", limit: float | None) -> Changes:
+    def _settle(self, seconds: float, of: "_Growing | Cpu", limit: float | None) -> Changes:
         """Brings ``findings`` to what a series says now."""
         before, now = of.finding, of.judge(seconds)
         if before is None and now is None:
@@ -289,77 +283,3 @@ class _Growing:
             self._known = (max(self._top, self._highest), seconds)
             return None
         return finding._replace(now=low)
-
-
-class _Cpu:
-    """The mean of each stretch of ten seconds, against the threshold."""
-
-    __slots__ = (
-        "_began",
-        "_last",
-        "_means",
-        "_of",
-        "_over",
-        "_stretches",
-        "_sum",
-        "_under",
-        "_weight",
-        "finding",
-    )
-
-    def __init__(self, percent: float, seconds: float) -> None:
-        self.finding: Finding | None = None
-        self._of = percent
-        self._stretches = max(1, round(seconds / CPU_STRETCH_SECONDS))
-        self._forget()
-
-    def _forget(self) -> None:
-        self._over = self._under = 0
-        """Stretches over, and under, the threshold, one after another."""
-        self._means = 0.0
-        """The sum of those that were over."""
-        self._began: float | None = None
-        self._last = self._sum = self._weight = 0.0
-
-    def add(self, seconds: float, percent: float, limit_percent: float | None) -> bool:
-        began = self._began
-        if began is None or seconds - self._last > GAP_SECONDS_OF_CPU:
-            self._forget()
-            self._began = self._last = seconds
-            return False
-        elapsed = seconds - self._last  # a sample tells of the time before it
-        self._sum += percent * elapsed
-        self._weight += elapsed
-        self._last = seconds
-        if seconds - began < CPU_STRETCH_SECONDS:
-            return False
-        mean = self._sum / self._weight
-        whole = 100.0 if limit_percent is None else min(100.0, limit_percent)
-        if mean > self._of * whole / 100:
-            self._over, self._under, self._means = self._over + 1, 0, self._means + mean
-        else:
-            self._under += 1
-            if self.finding is None or self._under >= CPU_OVER_STRETCHES:
-                self._over, self._means = 0, 0.0
-        self._began, self._sum, self._weight = seconds, 0.0, 0.0
-        return True
-
-    def judge(self, seconds: float) -> Finding | None:
-        if self._over * 2 < self._stretches or not self._over:
-            return None
-        stage = Stage.CONFIRMED if self._over >= self._stretches else Stage.SUSPECTED
-        if stage is Stage.SUSPECTED and self._under:
-            return None
-        was, mean = self.finding, self._means / self._over
-        same = was is not None and was.stage is stage
-        return Finding(
-            Kind.CPU,
-            stage,
-            was.since_seconds if was is not None else seconds - self._over * CPU_STRETCH_SECONDS,
-            was.at_seconds if was is not None and same else seconds,
-            mean * 0.6,
-            self._of,
-            mean,
-            self._over,
-            self._over,
-        )
