@@ -4,7 +4,7 @@ NamedTuples, since the node agent uses this and loads neither pydantic nor ``dat
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 OPERATORS: Final = frozenset({"In", "NotIn", "Exists", "DoesNotExist"})
 
@@ -70,10 +70,19 @@ def _holds(requirement: Requirement, labels: Mapping[str, str]) -> bool:
             return value is None
 
 
-def tenant_of(quotas: Iterable[Claimant], labels: Mapping[str, str]) -> str | None:
-    """The tenant that a pod is counted to, of the quotas of its namespace: of those that select it, one that
+_Claimant = TypeVar("_Claimant", bound=Claimant)
+
+
+def claimant_of(quotas: Iterable[_Claimant], labels: Mapping[str, str]) -> _Claimant | None:
+    """The quota that a pod is counted to, of those of its namespace: of those that select it, one that
     enforces goes before one that only observes. None where none selects it, or where those that do name
     different tenants: that is for a person to say, never guessed."""
     claimants = [quota for quota in quotas if selects(quota.selector, labels)]
-    tenants = {quota.tenant for quota in claimants if quota.enforces} or {q.tenant for q in claimants}
-    return tenants.pop() if len(tenants) == 1 else None
+    claimants = [quota for quota in claimants if quota.enforces] or claimants
+    return claimants[0] if len({quota.tenant for quota in claimants}) == 1 else None
+
+
+def tenant_of(quotas: Iterable[Claimant], labels: Mapping[str, str]) -> str | None:
+    """The tenant that a pod is counted to: see ``claimant_of``."""
+    claimant = claimant_of(quotas, labels)
+    return None if claimant is None else claimant.tenant

@@ -2,6 +2,7 @@
 
 from typing import Final, NamedTuple, Protocol
 
+from tenantquota.domain.findings import DEFAULTS, Thresholds
 from tenantquota.domain.usage import (
     NANOSECONDS,
     Detail,
@@ -29,6 +30,8 @@ class Owner(NamedTuple):
     pod: str
     container: str
     """Empty while the kubelet has not said yet which container of the pod it is."""
+    thresholds: Thresholds = DEFAULTS
+    """Of leaks."""
 
 
 class Owners(Protocol):

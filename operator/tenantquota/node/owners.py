@@ -8,7 +8,9 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 from tenantquota.api.names import GROUP, VERSION
-from tenantquota.domain.labels import Selector, requirement, tenant_of
+from tenantquota.domain.findings import DEFAULTS, Thresholds
+from tenantquota.domain.labels import Selector, claimant_of, requirement
+from tenantquota.domain.quantities import parse_memory_bytes
 from tenantquota.node.containers import Owner
 from tenantquota.node.informer import Index
 
@@ -36,6 +38,7 @@ class Quota(NamedTuple):
     tenant: str
     selector: Selector | None
     enforces: bool
+    thresholds: Thresholds = DEFAULTS
 
 
 def read_pod(manifest: Any) -> tuple[str, Pod]:
@@ -89,6 +92,7 @@ def read_quota(manifest: Any) -> tuple[str, Quota]:
             spec.get("tenant") or namespace,
             _selector(spec.get("selector")),
             spec.get("enforcement", "Enforce") == "Enforce",
+            _thresholds(spec.get("leaks") or {}),
         )
         return metadata["uid"], quota
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -105,6 +109,22 @@ def _selector(manifest: Any) -> Selector | None:
             for each in manifest.get("matchExpressions") or ()
         ),
     )
+
+
+def _thresholds(leaks: Any) -> Thresholds:
+    of = DEFAULTS
+    return Thresholds(
+        _bytes(leaks.get("memoryFastPerMinute"), of.memory_fast_bytes_per_minute),
+        _bytes(leaks.get("memorySlowPerMinute"), of.memory_slow_bytes_per_minute),
+        float(leaks.get("openFilesPerMinute", of.open_files_per_minute)),
+        float(leaks.get("processesPerMinute", of.processes_per_minute)),
+        float(leaks.get("cpuPercent", of.cpu_percent)),
+        float(leaks.get("cpuSeconds", of.cpu_seconds)),
+    )
+
+
+def _bytes(quantity: str | int | None, default: float) -> float:
+    return default if quantity is None else parse_memory_bytes(quantity)
 
 
 class TenantsPods:
@@ -134,7 +154,7 @@ class TenantsPods:
 
     def count(self) -> int:
         """How many of the pods are tenants'."""
-        return sum(self._tenant_of(pod) is not None for pod in self._pods.values())
+        return sum(self._quota_of(pod) is not None for pod in self._pods.values())
 
     def owner_of(self, pod_uid: str, container_id: str) -> Owner | None:
         """A container that the kubelet has not told of yet is its pod's as long as another one is awaited
@@ -145,10 +165,12 @@ class TenantsPods:
         name = pod.containers.get(container_id)
         if name is None and pod.settled:
             return None
-        tenant = self._tenant_of(pod)
-        return None if tenant is None else Owner(tenant, pod.namespace, pod.name, name or "")
+        quota = self._quota_of(pod)
+        if quota is None:
+            return None
+        return Owner(quota.tenant, pod.namespace, pod.name, name or "", quota.thresholds)
 
-    def _tenant_of(self, pod: Pod) -> str | None:
+    def _quota_of(self, pod: Pod) -> Quota | None:
         revision = self._quotas.revision  # of before a look at them: what comes meanwhile counts next time
         known, by_namespace = self._by_namespace
         if revision != known:
@@ -158,4 +180,4 @@ class TenantsPods:
                     grouped.setdefault(quota.namespace, []).append(quota)
             self._by_namespace = (revision, by_namespace := grouped)
         quotas = by_namespace.get(pod.namespace)
-        return None if quotas is None else tenant_of(quotas, pod.labels)
+        return None if quotas is None else claimant_of(quotas, pod.labels)
