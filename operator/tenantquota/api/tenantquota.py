@@ -194,8 +194,8 @@ class Leaks(Part):
         json_schema_extra=rules(
             rule(
                 at_most("self.memorySlowPerMinute", "self.memoryFastPerMinute"),
-                "memorySlowPerMinute is above memoryFastPerMinute, so no leak would be a slow one: lower it or"
-                " raise memoryFastPerMinute",
+                "memorySlowPerMinute is above memoryFastPerMinute, so no leak would be a slow one: lower it"
+                " or raise memoryFastPerMinute",
             )
         )
     )

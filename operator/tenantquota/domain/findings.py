@@ -1,27 +1,12 @@
 """What the detectors of leaks and runaways find, and from where on."""
 
-from enum import StrEnum
 from typing import Final, NamedTuple
 
+from tenantquota.api.leaks import Kind, Stage
+
+__all__ = ["DEFAULTS", "MIB", "NO_LIMITS", "Finding", "Kind", "Limits", "Stage", "Thresholds", "evidence"]
+
 MIB: Final = 2**20
-
-
-class Kind(StrEnum):
-    """What leaks or runs away."""
-
-    MEMORY_FAST = "memory_fast"
-    MEMORY_SLOW = "memory_slow"
-    OPEN_FILES = "open_files"
-    PROCESSES = "processes"
-    CPU = "cpu"
-
-
-class Stage(StrEnum):
-    """How sure a finding is."""
-
-    SUSPECTED = "suspected"
-    CONFIRMED = "confirmed"
-    ENDED = "ended"
 
 
 class Thresholds(NamedTuple):

@@ -7,6 +7,9 @@ from typing import Final, NamedTuple
 MAX_CONTAINERS: Final = 500
 """What the resource takes; ``api.nodereport`` says why."""
 
+MAX_FINDINGS: Final = 100
+"""Told in one report; a node with more of them has one trouble, not a hundred."""
+
 MARGIN_SECONDS: Final = 1.5
 """By how much a heartbeat comes early: it is decided once a second, and takes its way."""
 USAGE_SECONDS: Final = 10.0
@@ -23,6 +26,7 @@ class Reason(StrEnum):
     FIRST = "first"
     CONTAINERS = "containers"
     LIMITS = "limits"
+    FINDINGS = "findings"
     USAGE = "usage"
     HEARTBEAT = "heartbeat"
 
@@ -55,7 +59,12 @@ class Entry(NamedTuple):
 
 
 def reason_to_write(
-    told: Mapping[str, Held] | None, held: Mapping[str, Held], age_seconds: float, period_seconds: float
+    told: Mapping[str, Held] | None,
+    held: Mapping[str, Held],
+    age_seconds: float,
+    period_seconds: float,
+    *,
+    news: bool = False,
 ) -> Reason | None:
     """Whether what is held now must be told, usage aside. Asked once a second, which bounds the writes.
 
@@ -64,6 +73,7 @@ def reason_to_write(
         held: container id → what is the case.
         age_seconds: of the last report.
         period_seconds: the longest age that it may reach.
+        news: there are other findings than the last report told.
     """
     if told is None:
         return Reason.FIRST
@@ -71,6 +81,8 @@ def reason_to_write(
         return Reason.CONTAINERS
     if told != held:
         return Reason.LIMITS
+    if news:
+        return Reason.FINDINGS
     return Reason.HEARTBEAT if age_seconds >= period_seconds - MARGIN_SECONDS else None
 
 

@@ -19,6 +19,7 @@ from tenantquota.node.cgroups.node import NodeCgroups
 from tenantquota.node.exposition import CONTENT_TYPE
 from tenantquota.node.http import Answer, Server
 from tenantquota.node.informer import Index, Informer
+from tenantquota.node.leaks import LeakWatch
 from tenantquota.node.metrics import AgentState, View, exposition
 from tenantquota.node.owners import PODS, QUOTAS, Pod, Quota, TenantsPods, read_pod, read_quota
 from tenantquota.node.processes import Proc
@@ -70,6 +71,7 @@ class _Agent:
         )
         self._ticks = Ticks(PERIOD_SECONDS, _signalled)
         self._totals = TenantTotals()
+        self._leaks = LeakWatch()
         self._view = View((), time.monotonic_ns(), 0.0)
         self._state = AgentState(
             self._ticks,
@@ -122,9 +124,10 @@ class _Agent:
         tick = self._sampler.tick(number)
         containers = tuple(self._sampler.containers)
         self._totals.add(containers)
-        self._view = View(containers, tick.at_ns, tick.seconds)
+        self._leaks.after_tick(containers)
+        self._view = View(containers, tick.at_ns, tick.seconds, self._leaks.found)
         if complete:
-            self._reporter.after_tick(containers)
+            self._reporter.after_tick(containers, self._leaks.confirmed)
 
     def _metrics(self) -> Answer:
         return Answer(200, exposition(self._view, self._state, self._settings.proc_root), CONTENT_TYPE)

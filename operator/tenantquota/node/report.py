@@ -12,7 +12,9 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, NamedTuple
 
 from tenantquota.api.names import API_VERSION, GROUP, MANAGED_BY_LABEL, MANAGER, VERSION
+from tenantquota.domain.findings import evidence
 from tenantquota.domain.reporting import (
+    MAX_FINDINGS,
     USAGE_SECONDS,
     Entry,
     Held,
@@ -25,6 +27,7 @@ from tenantquota.domain.reporting import (
 )
 from tenantquota.kube.plain import ApiError, ApiServer, NodeIdentity
 from tenantquota.node.containers import Container
+from tenantquota.node.leaks import Found
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -62,12 +65,18 @@ def entries_of(containers: Iterable[Container], held: dict[str, Held]) -> list[E
 
 
 def manifest(
-    node: NodeIdentity, entries: Iterable[Entry], heartbeat_seconds: float, period_seconds: int
+    node: NodeIdentity,
+    entries: Iterable[Entry],
+    heartbeat_seconds: float,
+    period_seconds: int,
+    found: Iterable[Found] = (),
+    now_seconds: float = 0.0,
 ) -> bytes:
     """The NodeReport as JSON.
 
     Args:
         heartbeat_seconds: when the agent last looked, Unix time.
+        now_seconds: the same by the clock of ``found``.
     """
     report = {
         "apiVersion": API_VERSION,
@@ -77,11 +86,41 @@ def manifest(
             "labels": {MANAGED_BY_LABEL: MANAGER},
             "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": node.name, "uid": node.uid}],
         },
-        "heartbeat": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(heartbeat_seconds)),
+        "heartbeat": _timestamp(heartbeat_seconds),
         "periodSeconds": period_seconds,
         "containers": [_container(entry) for entry in entries],
     }
+    if findings := [_finding(each, heartbeat_seconds - now_seconds) for each in found]:
+        report["findings"] = findings
     return json.dumps(report, separators=(",", ":")).encode()
+
+
+def _timestamp(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _finding(found: Found, epoch_seconds: float) -> dict[str, Any]:
+    """``epoch_seconds`` is the Unix time at which the clock of the finding was 0."""
+    container, finding = found
+    owner, limit = container.owner, finding.limit_in_seconds
+    fields = {
+        "namespace": owner.namespace,
+        "pod": owner.pod,
+        "uid": container.pod_uid,
+        "name": owner.container,
+        "tenant": owner.tenant,
+        "kind": finding.kind.value,
+        "stage": finding.stage.value,
+        "since": _timestamp(epoch_seconds + finding.since_seconds),
+        "ratePerMinute": round(finding.rate_per_minute),
+        "limitInSeconds": None if limit is None else round(limit),
+        "evidence": evidence(finding),
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _key(found: Found) -> tuple[str, str]:
+    return found.container.id, found.finding.kind.value
 
 
 def _container(entry: Entry) -> dict[str, Any]:
@@ -105,6 +144,8 @@ class _Told(NamedTuple):
 
     held: dict[str, Held]
     usage: dict[str, Usage]
+    findings: frozenset[tuple[str, str]]
+    """Container id and kind."""
     at_seconds: float
 
 
@@ -133,13 +174,20 @@ class Reporter:
         self._told: _Told | None = None
         self._usage_due_seconds = 0.0
 
-    def after_tick(self, containers: Collection[Container]) -> None:
-        """To be called with all that are followed, once it is known which of the node's pods are tenants'."""
+    def after_tick(self, containers: Collection[Container], confirmed: Collection[Found] = ()) -> None:
+        """To be called with all that are followed and the leaks that are confirmed, once it is known which of
+        the node's pods are tenants'."""
         now = self._clock()
         held = held_by(containers)
+        found = sorted((each for each in confirmed if each.container.id in held), key=_key)[:MAX_FINDINGS]
+        keys = frozenset(map(_key, found))
         told = self._told
         reason = reason_to_write(
-            told and told.held, held, now - told.at_seconds if told else 0.0, self._period_seconds
+            told and told.held,
+            held,
+            now - told.at_seconds if told else 0.0,
+            self._period_seconds,
+            news=told is not None and told.findings != keys,
         )
         if reason is None and now < self._usage_due_seconds:
             return
@@ -149,11 +197,14 @@ class Reporter:
         if reason is None and told is not None and usage_changed(told.usage, usage):
             reason = Reason.USAGE
         if reason is not None:
-            self._told = _Told(held, usage, now)
+            self._told = _Told(held, usage, keys, now)
             told_now = bounded(entries)
             if len(told_now) < len(entries):
                 LOG.warning("%d containers are left out of the report", len(entries) - len(told_now))
-            self._write(manifest(self._node, told_now, self._wall_clock(), self._period_seconds), reason)
+            report = manifest(
+                self._node, told_now, self._wall_clock(), self._period_seconds, found, self._clock()
+            )
+            self._write(report, reason)
 
 
 class ReportWriter:

@@ -46,6 +46,11 @@ def test_what_is_told_at_once(now: dict[str, Held], reason: Reason) -> None:
     assert reason_to_write(TOLD, now, 1.0, PERIOD_SECONDS) is reason
 
 
+def test_a_leak_that_begins_or_ends_is_told_at_once() -> None:
+    assert reason_to_write(TOLD, dict(TOLD), 1.0, PERIOD_SECONDS, news=True) is Reason.FINDINGS
+    assert reason_to_write(TOLD, dict(TOLD), 1.0, PERIOD_SECONDS, news=False) is None
+
+
 def test_the_first_is_told_even_if_it_is_empty() -> None:
     assert reason_to_write(None, {}, 0.0, PERIOD_SECONDS) is Reason.FIRST
 

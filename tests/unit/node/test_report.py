@@ -11,11 +11,15 @@ import pytest
 from pydantic import ConfigDict
 
 from e2e.harness.wait import wait_until
-from tenantquota.api.nodereport import NodeReport
+from tenantquota.api.leaks import Kind, Stage
+from tenantquota.api.nodereport import MAX_FINDINGS, NodeReport
+from tenantquota.domain import reporting
+from tenantquota.domain.findings import Finding
 from tenantquota.domain.reporting import Reason
 from tenantquota.kube.plain import ApiServer, NodeIdentity
 from tenantquota.node import report as module
 from tenantquota.node.containers import Container, Owner
+from tenantquota.node.leaks import Found
 from tenantquota.node.report import Reporter, ReportWriter, entries_of, held_by, manifest
 from tests.unit.node.apiserver import FakeApiServer, serving
 from tests.unit.node.samples import MI, container, used
@@ -284,3 +288,65 @@ class TestWriter:
 
         threading.Thread(target=hand_over, daemon=True).start()
         assert done.wait(DEADLINE_SECONDS)
+
+
+class TestFindings:
+    """Leaks are told at once, and at once when they are over."""
+
+    @staticmethod
+    def found(of: Container, kind: Kind = Kind.MEMORY_FAST, limit: float | None = 60.4) -> Found:
+        finding = Finding(
+            kind, Stage.CONFIRMED, 100.0, 150.0, 52_428_800.4, 200.0 * MI, 242.0 * MI, 21, 22, limit
+        )
+        return Found(of, finding)
+
+    def test_are_told_with_what_a_person_needs(self) -> None:
+        of = container()
+        held = held_by([of])
+        report = manifest(
+            NODE, entries_of([of], held), 1_700_000_160.0, 30, [self.found(of)], now_seconds=160.0
+        )
+        [finding] = told(report).findings
+        assert finding.model_dump(mode="json") == {
+            "namespace": "ns-acme",
+            "pod": "agent",
+            "uid": "uid-agent",
+            "name": "main",
+            "tenant": "acme",
+            "kind": "memory_fast",
+            "stage": "confirmed",
+            "since": "2023-11-14T22:15:00Z",
+            "rate_per_minute": 52_428_800,
+            "limit_in_seconds": 60,
+            "evidence": "memory at its lowest went from 200 to 242 MiB, 50.0 MiB a minute; it grew in 21 of"
+            " 22 equal stretches of time",
+        }
+
+    @pytest.mark.parametrize("kind", list(Kind))
+    def test_of_every_kind_fit(self, kind: Kind) -> None:
+        of = container()
+        [finding] = told(
+            manifest(NODE, entries_of([of], held_by([of])), 0.0, 30, [self.found(of, kind, None)])
+        ).findings
+        assert finding.kind is kind
+        assert finding.limit_in_seconds is None
+
+    def test_beginning_and_end_are_told_at_once(self) -> None:
+        of = container()
+        world = World(of)
+        world.pass_seconds(3)
+        found = self.found(of)
+        for confirmed in ((found,), (found,), (), ()):
+            world.reporter.after_tick([of], confirmed)
+            world.seconds += 1
+        assert [reason for _, reason, _ in world.written] == [Reason.FIRST, Reason.FINDINGS, Reason.FINDINGS]
+        assert [len(report.findings) for _, _, report in world.written] == [0, 1, 0]
+
+    def test_are_no_more_than_the_resource_takes(self) -> None:
+        all_ = [container(f"{number:03}", pod=f"p{number:03}") for number in range(MAX_FINDINGS + 5)]
+        world = World(*all_)
+        for _ in range(3):
+            world.reporter.after_tick(all_, [self.found(of) for of in all_])
+            world.seconds += 1
+        [(_, _, report)] = world.written
+        assert len(report.findings) == MAX_FINDINGS == reporting.MAX_FINDINGS
