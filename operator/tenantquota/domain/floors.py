@@ -132,10 +132,10 @@ class Floor:
 
     def grows(self, stretches: int) -> bool:
         """Whether so many stretches are known and the regular part of them grew."""
-        return self._count > stretches and self._grown_of(stretches) >= self._scale.regular * stretches
-
-    def _grown_of(self, stretches: int) -> int:
-        return (self._grown & ((1 << stretches) - 1)).bit_count()
+        return (
+            self._count > stretches
+            and (self._grown & ((1 << stretches) - 1)).bit_count() >= self._scale.regular * stretches
+        )
 
     def growth(self, stretches: int | None = None) -> Growth | None:
         """Over the last so many stretches, by default a window of them; None unless it was regular, has not
@@ -150,9 +150,10 @@ class Floor:
             (after - low) / (b - a) for (low, after), (a, b) in zip(pairwise(lows), pairwise(at), strict=True)
         )
         per_second = rates[len(rates) // 2]
+        grown = (self._grown & ((1 << stretches) - 1)).bit_count()
         if self._scale.jump_stretches and self._jumped(per_second):
             return None
-        return Growth(at[0], lows[0], lows[-1], max(lows), per_second, self._grown_of(stretches), stretches)
+        return Growth(at[0], lows[0], lows[-1], max(lows), per_second, grown, stretches)
 
     def _newest(self, stretches: int) -> tuple[list[float], list[float]]:
         """When the last stretches, and the one before them, began; and their lows. Oldest first."""

@@ -34,6 +34,8 @@ SLOW_STOPPED_SECONDS: Final = 900.0
 """What has not grown for so long grows no more."""
 GIVEN_BACK_PART: Final = 0.9
 """Of what a leak took; when that is back, it is over. Less may be something else that ended."""
+TOLD_SECONDS: Final = 10.0
+"""So often is a finding that goes on brought up to date."""
 KNOWN_SECONDS: Final = 3600.0
 """Up to the level of a finding that has ended, growth is no news for so long."""
 
@@ -104,7 +106,7 @@ class Leaks:
     def _settle(self, seconds: float, of: "_Growing | Cpu", limit: float | None) -> Changes:
         """Brings ``findings`` to what a series says now."""
         before, now = of.finding, of.judge(seconds)
-        if before is None and now is None:
+        if before is now:
             return ()
         if now is not None and limit is not None and now.rate_per_minute > 0:
             now = now._replace(limit_in_seconds=max(0.0, limit - now.now) / now.rate_per_minute * 60)
@@ -163,6 +165,7 @@ class _Growing:
 
     __slots__ = (
         "_base",
+        "_coarse",
         "_fine",
         "_floors",
         "_full",
@@ -171,6 +174,7 @@ class _Growing:
         "_least",
         "_quiet_since",
         "_rules",
+        "_told",
         "_top",
         "finding",
     )
@@ -179,38 +183,38 @@ class _Growing:
         self.finding: Finding | None = None
         self._rules = rules
         self._floors = [Floor(rule.scale, rule.least_per_second) for rule in rules]
-        self._fine = [floor for floor, rule in zip(self._floors, rules, strict=True) if rule.finer is None]
+        numbered = list(zip(range(len(rules)), rules, self._floors, strict=True))
+        self._fine = [(place, floor) for place, rule, floor in numbered if rule.finer is None]
+        self._coarse = [
+            (place, floor, rule.finer) for place, rule, floor in numbered if rule.finer is not None
+        ]
         self._least = min(rule.least_per_second for rule in rules)
         self._full: list[int] = []
         """The floors of which a stretch ended with the last sample."""
         self._base = 0.0
         """What the floor would be without the leak."""
         self._top = self._quiet_since = self._highest = 0.0
+        self._told = 0.0
+        """When the finding was brought up to date last."""
         """The highest that the floor was since the finding, and when it last grew."""
         self._known: tuple[float, float] | None = None
         """The highest floor of the last finding, and when that ended."""
 
     def add(self, seconds: float, value: float) -> bool:
         """Whether there is something new to judge."""
-        full = False
-        for floor in self._fine:
+        full = None
+        for place, floor in self._fine:
             if floor.add(seconds, value):
-                full = True
-        if full:
-            self._add_lows(seconds)
-        return full
-
-    def _add_lows(self, seconds: float) -> None:
-        """Hands on the lows of the stretches that have ended now."""
-        self._full = []
-        for place, (rule, floor) in enumerate(zip(self._rules, self._floors, strict=True)):
-            if rule.finer is None:
-                ended = floor.began == seconds
-            else:
-                newest = self._floors[rule.finer].newest if rule.finer in self._full else None
-                ended = newest is not None and floor.add(*newest)
-            if ended:
-                self._full.append(place)
+                full = [*full, place] if full else [place]
+        if full is None:
+            return False
+        for place, floor, finer in self._coarse:
+            if finer in full:
+                newest = self._floors[finer].newest
+                if newest is not None and floor.add(*newest):
+                    full.append(place)
+        self._full = full
+        return True
 
     def judge(self, seconds: float) -> Finding | None:
         """The finding that holds now."""
@@ -282,4 +286,7 @@ class _Growing:
         if given_back or seconds - self._quiet_since >= patience:
             self._known = (max(self._top, self._highest), seconds)
             return None
+        if seconds - self._told < TOLD_SECONDS:
+            return finding
+        self._told = seconds
         return finding._replace(now=low)
