@@ -3,9 +3,10 @@
 from collections.abc import Collection
 from typing import NamedTuple
 
-from tenantquota.domain.findings import Finding, Limits, Stage, Thresholds
+from tenantquota.domain.findings import NO_LIMITS, Finding, Limits, Stage, Thresholds
 from tenantquota.domain.leaks import Leaks
-from tenantquota.domain.usage import NANOSECONDS, Sample, increase
+from tenantquota.domain.usage import NANOSECONDS, Sample, increase, working_set_bytes
+from tenantquota.domain.usage import Limits as CgroupLimits
 from tenantquota.node.containers import Container
 
 
@@ -48,13 +49,16 @@ class LeakWatch:
 class _Watched:
     """One container's detectors, and what they have been told."""
 
-    __slots__ = ("_counted_at_ns", "_sample", "leaks", "thresholds")
+    __slots__ = ("_counted_at_ns", "_limits", "_limits_of", "_sample", "leaks", "thresholds")
 
     def __init__(self, thresholds: Thresholds) -> None:
         self.thresholds = thresholds
         self.leaks = Leaks(thresholds)
         self._sample: Sample | None = None
         self._counted_at_ns = 0
+        self._limits = NO_LIMITS
+        self._limits_of: CgroupLimits | None = None
+        """What ``_limits`` was made of."""
 
     def look(self, container: Container) -> None:
         before, sample = self._sample, container.samples.latest
@@ -74,13 +78,14 @@ class _Watched:
         if counted is not None and counted.at_ns != self._counted_at_ns:
             self._counted_at_ns = counted.at_ns
             open_files, processes = counted.open_files, counted.processes
-        self.leaks.observe(
-            seconds, container.working_set_bytes, cpu_percent, open_files, processes, _limits(container)
-        )
+        if container.limits is not self._limits_of:
+            self._limits_of = container.limits
+            self._limits = _limits(container.limits)
+        memory_bytes = working_set_bytes(sample)
+        self.leaks.observe(seconds, memory_bytes, cpu_percent, open_files, processes, self._limits)
 
 
-def _limits(container: Container) -> Limits:
-    of = container.limits
+def _limits(of: CgroupLimits | None) -> Limits:
     if of is None:
-        return Limits()
+        return NO_LIMITS
     return Limits(of.memory_limit_bytes, None if of.cpu_milli is None else of.cpu_milli / 10)
