@@ -171,6 +171,41 @@ WRONG = {
         "spec.enforcement",
         'supported values: "Enforce", "Observe"',
     ),
+    "a slow leak faster than a fast one": (
+        {"leaks": {"memorySlowPerMinute": "60Mi"}},
+        "spec.leaks",
+        "memorySlowPerMinute is above memoryFastPerMinute",
+    ),
+    "a leak of nothing": (
+        {"leaks": {"memorySlowPerMinute": 0}},
+        "spec.leaks.memorySlowPerMinute",
+        "must be at least 256Ki",
+    ),
+    "a leak in words": (
+        {"leaks": {"memoryFastPerMinute": "much"}},
+        "spec.leaks.memoryFastPerMinute",
+        MEMORY_FORM,
+    ),
+    "no files a minute": (
+        {"leaks": {"openFilesPerMinute": 0}},
+        "spec.leaks.openFilesPerMinute",
+        "greater than or equal to 1",
+    ),
+    "more than a whole core": (
+        {"leaks": {"cpuPercent": 101}},
+        "spec.leaks.cpuPercent",
+        "less than or equal to 100",
+    ),
+    "a runaway at once": (
+        {"leaks": {"cpuSeconds": 29}},
+        "spec.leaks.cpuSeconds",
+        "greater than or equal to 30",
+    ),
+    "an action that there is not": (
+        {"leaks": {"action": "Kill"}},
+        "spec.leaks.action",
+        'supported values: "Report", "Contain", "Restart"',
+    ),
 }
 
 RIGHT = {
@@ -191,6 +226,18 @@ RIGHT = {
                 {"key": "agent", "operator": "Exists"},
                 {"key": "debug", "operator": "DoesNotExist"},
             ]
+        }
+    },
+    "leaks by default": {"leaks": {}},
+    "every threshold of leaks": {
+        "leaks": {
+            "action": "Restart",
+            "memoryFastPerMinute": "1Gi",
+            "memorySlowPerMinute": "1Gi",
+            "openFilesPerMinute": 1,
+            "processesPerMinute": 100_000,
+            "cpuPercent": 100,
+            "cpuSeconds": 86_400,
         }
     },
     "all the rest": {"tenant": "acme-2", "weight": 10_000, "enforcement": "Observe"},

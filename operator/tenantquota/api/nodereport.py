@@ -9,11 +9,13 @@ from typing import Final
 
 from pydantic import Field
 
+from tenantquota.api.leaks import Kind, Stage
 from tenantquota.api.schema import Timestamp
 from tenantquota.api.tenantquota import Part
 
 MAX_CONTAINERS: Final = 500
 """The bound of a report's size: two containers in each of the 250 pods that a node may hold."""
+MAX_FINDINGS: Final = 100
 
 
 class ContainerReport(Part):
@@ -47,6 +49,26 @@ class HoldReport(Part):
     message: str = Field(max_length=1024, description="What was measured, in words that a person can check.")
 
 
+class LeakReport(Part):
+    """A leak or a runaway that is confirmed and goes on."""
+
+    namespace: str = Field(max_length=63, description="The pod's namespace.")
+    pod: str = Field(max_length=253, description="The pod's name.")
+    uid: str = Field(max_length=36, description="The pod's uid.")
+    name: str = Field(max_length=63, description="The container's name.")
+    tenant: str = Field(max_length=63, description="The tenant whom it is counted to.")
+    kind: Kind = Field(description="What leaks or runs away.")
+    stage: Stage = Field(description="How sure it is; only what is confirmed is told.")
+    since: Timestamp = Field(description="When the evidence begins.")
+    rate_per_minute: int = Field(
+        ge=0, description="What is taken a minute: bytes, files or processes; of CPU, core-seconds."
+    )
+    limit_in_seconds: int | None = Field(
+        None, ge=0, description="How long after the heartbeat the memory limit is hit if it goes on so."
+    )
+    evidence: str = Field(max_length=256, description="What was seen, in words that a person can check.")
+
+
 class NodeReport(Part):
     """What the agent of one node last saw. Written when something changes, and otherwise as a heartbeat."""
 
@@ -59,4 +81,7 @@ class NodeReport(Part):
     )
     holds: tuple[HoldReport, ...] = Field(
         (), max_length=MAX_CONTAINERS, description="The tenants that yield to others on the node."
+    )
+    findings: tuple[LeakReport, ...] = Field(
+        (), max_length=MAX_FINDINGS, description="Leaks and runaways in these containers."
     )

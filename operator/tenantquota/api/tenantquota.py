@@ -14,6 +14,7 @@ from tenantquota.api.names import GROUP
 from tenantquota.api.schema import (
     CpuLimit,
     CpuRequest,
+    MemoryGrowth,
     MemoryLimit,
     MemoryRequest,
     Timestamp,
@@ -180,6 +181,71 @@ class Enforcement(StrEnum):
     OBSERVE = "Observe"
 
 
+class LeakAction(StrEnum):
+    REPORT = "Report"
+    CONTAIN = "Contain"
+    RESTART = "Restart"
+
+
+class Leaks(Part):
+    """When growth counts as a leak, and what is done about it."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                at_most("self.memorySlowPerMinute", "self.memoryFastPerMinute"),
+                "memorySlowPerMinute is above memoryFastPerMinute, so no leak would be a slow one: lower it"
+                " or raise memoryFastPerMinute",
+            )
+        )
+    )
+
+    action: LeakAction = Field(
+        LeakAction.REPORT,
+        description="What is done about a leak that is confirmed. Report tells of it. Contain also holds the"
+        " container's memory at what it uses and some headroom. Restart also evicts the pod, which"
+        " PodDisruptionBudgets may delay.",
+    )
+    memory_fast_per_minute: MemoryGrowth = Field(
+        "50Mi",
+        description="Memory that grows by so much a minute is a leak within a minute (50Mi). Raise it where"
+        " agents load much data evenly over minutes.",
+    )
+    memory_slow_per_minute: MemoryGrowth = Field(
+        "2Mi",
+        description="Memory that grows by so much a minute is a leak after 11 to 15 minutes (2Mi). Raise it"
+        " for agents that fill a cache for so long.",
+    )
+    open_files_per_minute: int = Field(
+        100,
+        ge=1,
+        le=1_000_000,
+        description="Open files that grow by so many a minute are a leak within a minute, and by a tenth of"
+        " it after a quarter of an hour.",
+    )
+    processes_per_minute: int = Field(
+        20,
+        ge=1,
+        le=100_000,
+        description="Processes that grow by so many a minute are a leak within a minute, and by a tenth of"
+        " it after a quarter of an hour.",
+    )
+    cpu_percent: int = Field(
+        80,
+        ge=1,
+        le=100,
+        description="CPU above this for cpuSeconds is a runaway: in percent of one core, or of the"
+        " container's CPU limit where that is less than a core.",
+    )
+    cpu_seconds: int = Field(
+        300,
+        ge=30,
+        le=86_400,
+        description="For how many seconds CPU must stay above cpuPercent. Raise it for agents that compute"
+        " for long.",
+    )
+
+
 class TenantQuotaSpec(Part):
     """What the tenant's agents may use, and which pods they are."""
 
@@ -215,6 +281,11 @@ class TenantQuotaSpec(Part):
         le=10_000,
         description="The tenant's entitlement to CPU against other tenants while CPU is short, as in the"
         " kernel's cpu.weight. It belongs to the tenant: ten pods don't buy ten shares.",
+    )
+    leaks: Leaks | None = Field(
+        None,
+        description="When growth counts as a leak, and what is done about it. Default: the defaults of its"
+        " fields. Try values with kubectl tenantquota replay.",
     )
     enforcement: Enforcement = Field(
         Enforcement.ENFORCE,

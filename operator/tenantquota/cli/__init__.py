@@ -1,0 +1,1 @@
+"""``kubectl tenantquota``: kubectl finds the program ``kubectl-tenantquota`` on the PATH."""

@@ -11,8 +11,8 @@ from typing import Any, Final
 from tenantquota.api.tenantquota import Enforcement
 from tenantquota.domain.cpu_budget import Verdict
 from tenantquota.domain.decisions import Result, correlation_id
+from tenantquota.domain.manifests import resources_body
 from tenantquota.domain.model import Pod, Quota, Resources
-from tenantquota.domain.quantities import resources_body
 from tenantquota.domain.reports import NodeAccount, Reported
 from tenantquota.domain.resizes import PodPlan, Rule
 

@@ -6,8 +6,6 @@ Fractions round up, as ``resource.Quantity.MilliValue()`` and ``Value()`` do (ap
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Final
 
-from tenantquota.domain.model import Resources
-
 _BINARY: Final = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60}
 _DECIMAL: Final = {
     "n": Decimal("1e-9"),
@@ -65,15 +63,3 @@ def format_memory(size_bytes: int) -> str:
         if size_bytes and size_bytes % scale == 0:
             return f"{size_bytes // scale}{suffix}"
     return str(size_bytes)
-
-
-def resources_body(resources: Resources) -> dict[str, dict[str, str]]:
-    """A container's ``resources`` as Kubernetes writes them; what isn't set is left out."""
-    limits = _quantities(resources.cpu_limit_milli, resources.memory_limit_bytes)
-    requests = _quantities(resources.cpu_request_milli, resources.memory_request_bytes)
-    return {name: part for name, part in (("limits", limits), ("requests", requests)) if part}
-
-
-def _quantities(cpu_milli: int | None, memory_bytes: int | None) -> dict[str, str]:
-    cpu = {"cpu": format_cpu(cpu_milli)} if cpu_milli is not None else {}
-    return cpu | ({"memory": format_memory(memory_bytes)} if memory_bytes is not None else {})

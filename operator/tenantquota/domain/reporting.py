@@ -7,6 +7,9 @@ from typing import Final, NamedTuple
 MAX_CONTAINERS: Final = 500
 """What the resource takes; ``api.nodereport`` says why."""
 
+MAX_FINDINGS: Final = 100
+"""Told in one report; a node with more of them has one trouble, not a hundred."""
+
 MARGIN_SECONDS: Final = 1.5
 """By how much a heartbeat comes early: it is decided once a second, and takes its way."""
 USAGE_SECONDS: Final = 10.0
@@ -24,6 +27,7 @@ class Reason(StrEnum):
     CONTAINERS = "containers"
     LIMITS = "limits"
     HOLDS = "holds"
+    FINDINGS = "findings"
     USAGE = "usage"
     HEARTBEAT = "heartbeat"
 
@@ -68,6 +72,8 @@ class Told(NamedTuple):
     held: Mapping[str, Held]
     """By container id."""
     holds: tuple[Hold, ...] = ()
+    findings: frozenset[tuple[str, str]] = frozenset()
+    """Container id and kind of each."""
 
 
 def reason_to_write(told: Told | None, now: Told, age_seconds: float, period_seconds: float) -> Reason | None:
@@ -87,6 +93,8 @@ def reason_to_write(told: Told | None, now: Told, age_seconds: float, period_sec
         return Reason.LIMITS
     if told.holds != now.holds:
         return Reason.HOLDS
+    if told.findings != now.findings:
+        return Reason.FINDINGS
     return Reason.HEARTBEAT if age_seconds >= period_seconds - MARGIN_SECONDS else None
 
 

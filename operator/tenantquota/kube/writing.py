@@ -16,8 +16,9 @@ from tenantquota.api.names import (
 )
 from tenantquota.api.tenantquota import TenantQuotaStatus
 from tenantquota.domain.budgets import BudgetChange
+from tenantquota.domain.manifests import resources_body
 from tenantquota.domain.model import InvalidQuota, Pod, Quota, Resources
-from tenantquota.domain.quantities import format_memory, resources_body
+from tenantquota.domain.quantities import format_memory
 from tenantquota.kube.client import APPLY_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, Client, GoneError
 
 _OWNED_BY_US = {"fieldManager": MANAGER}

@@ -18,6 +18,7 @@ from tenantquota.node.cgroups.node import NodeCgroups
 from tenantquota.node.exposition import CONTENT_TYPE
 from tenantquota.node.http import Answer, Server
 from tenantquota.node.informer import Index, Informer
+from tenantquota.node.leaks import LeakWatch
 from tenantquota.node.logs import log_json
 from tenantquota.node.metrics import AgentState, View, exposition
 from tenantquota.node.neighbours import Neighbours
@@ -77,6 +78,7 @@ class _Agent:
         self._neighbours = Neighbours(node.name, proc, self._weights, capacity_ms)
         self._ticks = Ticks(PERIOD_SECONDS, _signalled)
         self._totals = TenantTotals()
+        self._leaks = LeakWatch()
         self._view = View((), time.monotonic_ns(), 0.0)
         self._state = AgentState(
             self._ticks,
@@ -134,10 +136,11 @@ class _Agent:
         tick = self._sampler.tick(number)
         containers = tuple(self._sampler.containers)
         self._totals.add(containers)
-        self._view = View(containers, tick.at_ns, tick.seconds)
+        self._leaks.after_tick(containers)
+        self._view = View(containers, tick.at_ns, tick.seconds, self._leaks.found)
         if complete:
             self._neighbours.after_tick(tick, containers)
-            self._reporter.after_tick(containers, self._neighbours.holdings())
+            self._reporter.after_tick(containers, self._neighbours.holdings(), self._leaks.confirmed)
 
     def _metrics(self) -> Answer:
         return Answer(200, exposition(self._view, self._state, self._settings.proc_root), CONTENT_TYPE)

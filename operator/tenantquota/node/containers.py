@@ -2,6 +2,7 @@
 
 from typing import Final, NamedTuple, Protocol
 
+from tenantquota.domain.findings import DEFAULTS, Thresholds
 from tenantquota.domain.usage import (
     NANOSECONDS,
     Detail,
@@ -35,6 +36,8 @@ class Owner(NamedTuple):
     """False: the quota only observes."""
     cpu_request_milli: int = 0
     """Of the whole pod, as the kubelet reckons its CPU weight from it."""
+    thresholds: Thresholds = DEFAULTS
+    """Of leaks."""
 
 
 class Owners(Protocol):

@@ -12,11 +12,13 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from tenantquota.domain.findings import Stage
 from tenantquota.domain.usage import NANOSECONDS
 from tenantquota.node.cgroups.files import ReadErrors
 from tenantquota.node.containers import Container
 from tenantquota.node.exposition import Exposition, Value, labels
 from tenantquota.node.informer import Informer
+from tenantquota.node.leaks import Found
 from tenantquota.node.neighbours import Neighbours
 from tenantquota.node.owners import TenantsPods
 from tenantquota.node.report import ReportWriter
@@ -37,6 +39,7 @@ class View(NamedTuple):
     """CLOCK_MONOTONIC of the tick."""
     seconds: float
     """How long it took."""
+    leaks: Collection[Found] = ()
 
 
 class AgentState(NamedTuple):
@@ -58,6 +61,7 @@ def exposition(view: View, state: AgentState, proc: Path) -> bytes:
     page = Exposition()
     named = [container for container in view.containers if container.owner.container]
     _containers(page, named)
+    _leaks(page, view.leaks)
     _tenants(page, view.containers, state.totals)
     _neighbours(page, state.neighbours)
     _agent(page, view, state)
@@ -194,6 +198,29 @@ def _containers(page: Exposition, containers: Iterable[Container]) -> None:
         "The memory limit that the cgroup holds; no series where there is none.",
         [(of, limits.memory_limit_bytes) for of, limits in limited],
     )
+
+
+def _leaks(page: Exposition, found: Iterable[Found]) -> None:
+    """No series of a container that leaks nothing."""
+    series = []
+    for container, finding in found:
+        owner = container.owner
+        of = {
+            "tenant": owner.tenant,
+            "namespace": owner.namespace,
+            "pod": owner.pod,
+            "container": owner.container,
+            "kind": finding.kind.value,
+        }
+        if owner.container:
+            series.append((of, finding))
+    prefix = "tenantquota_container"
+    for stage in (Stage.SUSPECTED, Stage.CONFIRMED):
+        page.gauge(
+            f"{prefix}_leak_{stage.value}",
+            f"1 while a leak or a runaway of this kind is {stage.value}.",
+            [(labels(of), 1) for of, finding in series if finding.stage is stage],
+        )
 
 
 class _Levels:

@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 from tenantquota.api.names import GROUP, VERSION
+from tenantquota.domain.findings import DEFAULTS, Thresholds
 from tenantquota.domain.labels import Selector, holder_of, requirement
-from tenantquota.domain.quantities import parse_cpu_milli
+from tenantquota.domain.quantities import parse_cpu_milli, parse_memory_bytes
 from tenantquota.node.containers import Owner
 from tenantquota.node.informer import Index
 
@@ -39,6 +40,7 @@ class Quota(NamedTuple):
     selector: Selector | None
     enforces: bool
     weight: int = 100
+    thresholds: Thresholds = DEFAULTS
 
 
 def read_pod(manifest: Any) -> tuple[str, Pod]:
@@ -123,6 +125,7 @@ def read_quota(manifest: Any) -> tuple[str, Quota]:
             _selector(spec.get("selector")),
             spec.get("enforcement", "Enforce") == "Enforce",
             int(spec.get("weight", 100)),
+            _thresholds(spec.get("leaks") or {}),
         )
         return metadata["uid"], quota
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -139,6 +142,22 @@ def _selector(manifest: Any) -> Selector | None:
             for each in manifest.get("matchExpressions") or ()
         ),
     )
+
+
+def _thresholds(leaks: Any) -> Thresholds:
+    of = DEFAULTS
+    return Thresholds(
+        _bytes(leaks.get("memoryFastPerMinute"), of.memory_fast_bytes_per_minute),
+        _bytes(leaks.get("memorySlowPerMinute"), of.memory_slow_bytes_per_minute),
+        float(leaks.get("openFilesPerMinute", of.open_files_per_minute)),
+        float(leaks.get("processesPerMinute", of.processes_per_minute)),
+        float(leaks.get("cpuPercent", of.cpu_percent)),
+        float(leaks.get("cpuSeconds", of.cpu_seconds)),
+    )
+
+
+def _bytes(quantity: str | int | None, default: float) -> float:
+    return default if quantity is None else parse_memory_bytes(quantity)
 
 
 class TenantsPods:
@@ -190,6 +209,7 @@ class TenantsPods:
             quota.weight,
             quota.enforces,
             pod.cpu_request_milli,
+            quota.thresholds,
         )
 
     def _quota_of(self, pod: Pod) -> Quota | None:

@@ -1,18 +1,14 @@
-"""The NodeReport: gathered after a tick, written by a thread of its own.
+"""The NodeReport: gathered after a tick, written by a thread of its own."""
 
-The manifest is put together by hand, since pydantic, on which ``api.nodereport`` rests, takes 5 MB to load;
-a test validates it by that model.
-"""
-
-import json
 import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from tenantquota.api.names import API_VERSION, GROUP, MANAGED_BY_LABEL, MANAGER, VERSION
+from tenantquota.api.names import GROUP, MANAGER, VERSION
 from tenantquota.domain.reporting import (
+    MAX_FINDINGS,
     USAGE_SECONDS,
     Entry,
     Held,
@@ -27,6 +23,8 @@ from tenantquota.domain.reporting import (
 )
 from tenantquota.kube.plain import ApiError, ApiServer, NodeIdentity
 from tenantquota.node.containers import Container
+from tenantquota.node.leaks import Found
+from tenantquota.node.manifest import Clocks, manifest
 from tenantquota.node.neighbours import Holding
 
 LOG: Final = logging.getLogger(__name__)
@@ -64,61 +62,8 @@ def entries_of(containers: Iterable[Container], held: Mapping[str, Held]) -> lis
     return result
 
 
-def manifest(
-    node: NodeIdentity,
-    entries: Iterable[Entry],
-    holds: Iterable[Mapping[str, Any]],
-    heartbeat_seconds: float,
-    period_seconds: int,
-) -> bytes:
-    """The NodeReport as JSON.
-
-    Args:
-        heartbeat_seconds: when the agent last looked, Unix time.
-    """
-    report = {
-        "apiVersion": API_VERSION,
-        "kind": "NodeReport",
-        "metadata": {
-            "name": node.name,
-            "labels": {MANAGED_BY_LABEL: MANAGER},
-            "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": node.name, "uid": node.uid}],
-        },
-        "heartbeat": _timestamp(heartbeat_seconds),
-        "periodSeconds": period_seconds,
-        "containers": [_container(entry) for entry in entries],
-        "holds": list(holds),
-    }
-    return json.dumps(report, separators=(",", ":")).encode()
-
-
-def _timestamp(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-
-
-def _container(entry: Entry) -> dict[str, Any]:
-    held = entry.held
-    fields = {
-        "namespace": held.namespace,
-        "pod": held.pod,
-        "uid": held.pod_uid,
-        "name": held.container,
-        "tenant": held.tenant,
-        "cpuLimitMilli": held.cpu_limit_milli,
-        "memoryLimitBytes": held.memory_limit_bytes,
-        "cpuMilli": entry.cpu_milli,
-        "memoryBytes": entry.memory_bytes,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _hold(holding: Holding, since: str) -> dict[str, Any]:
-    return {
-        "tenant": holding.tenant,
-        "since": since,
-        "victims": list(holding.victims),
-        "message": holding.message,
-    }
+def _key(found: Found) -> tuple[str, str]:
+    return found.container.id, found.finding.kind.value
 
 
 class _Last(NamedTuple):
@@ -154,10 +99,22 @@ class Reporter:
         self._last: _Last | None = None
         self._usage_due_seconds = 0.0
 
-    def after_tick(self, containers: Collection[Container], holdings: Collection[Holding] = ()) -> None:
-        """To be called with all that are followed, once it is known which of the node's pods are tenants'."""
+    def after_tick(
+        self,
+        containers: Collection[Container],
+        holdings: Collection[Holding] = (),
+        confirmed: Collection[Found] = (),
+    ) -> None:
+        """To be called with all that are followed, who yields and the leaks that are confirmed, once it is
+        known which of the node's pods are tenants'."""
         now = self._clock()
-        told = Told(held_by(containers), tuple(Hold(each.tenant, each.victims) for each in holdings))
+        held = held_by(containers)
+        found = sorted((each for each in confirmed if each.container.id in held), key=_key)[:MAX_FINDINGS]
+        told = Told(
+            held,
+            tuple(Hold(each.tenant, each.victims) for each in holdings),
+            frozenset(map(_key, found)),
+        )
         last = self._last
         reason = reason_to_write(
             last and last.told, told, now - last.at_seconds if last else 0.0, self._period_seconds
@@ -171,12 +128,18 @@ class Reporter:
             reason = Reason.USAGE
         if reason is not None:
             self._last = _Last(told, usage, now)
-            entries_told = bounded(entries)
-            if len(entries_told) < len(entries):
-                LOG.warning("%d containers are left out of the report", len(entries) - len(entries_told))
-            wall = self._wall_clock()
-            holds = [_hold(each, _timestamp(wall - (now - each.since))) for each in holdings]
-            self._write(manifest(self._node, entries_told, holds, wall, self._period_seconds), reason)
+            told_of = bounded(entries)
+            if len(told_of) < len(entries):
+                LOG.warning("%d containers are left out of the report", len(entries) - len(told_of))
+            report = manifest(
+                self._node,
+                told_of,
+                holdings,
+                found,
+                Clocks(now, self._wall_clock()),
+                self._period_seconds,
+            )
+            self._write(report, reason)
 
 
 class ReportWriter:

@@ -57,6 +57,14 @@ def test_who_yields_and_whom_that_helps_is_told_at_once() -> None:
     assert reason_to_write(harming, harming, 1.0, PERIOD_SECONDS) is None
 
 
+def test_a_leak_that_begins_or_ends_is_told_at_once() -> None:
+    leaking = Told(TOLD, findings=frozenset({("a", "memory_fast")}))
+
+    assert reason_to_write(Told(TOLD), leaking, 1.0, PERIOD_SECONDS) is Reason.FINDINGS
+    assert reason_to_write(leaking, Told(TOLD), 1.0, PERIOD_SECONDS) is Reason.FINDINGS
+    assert reason_to_write(leaking, leaking, 1.0, PERIOD_SECONDS) is None
+
+
 def test_the_first_is_told_even_if_it_is_empty() -> None:
     assert reason_to_write(None, Told({}), 0.0, PERIOD_SECONDS) is Reason.FIRST
 

@@ -5,17 +5,19 @@ from typing import Any
 import pytest
 
 from tenantquota.api.names import DECLARED_ANNOTATION, TENANT_LABEL
-from tenantquota.api.tenantquota import Enforcement
+from tenantquota.api.tenantquota import Enforcement, LeakAction
+from tenantquota.domain.findings import DEFAULTS, Thresholds
+from tenantquota.domain.manifests import resources_body
 from tenantquota.domain.model import (
     Budget,
     ContainerQuota,
     InvalidQuota,
+    LeakPolicy,
     PendingResize,
     QosClass,
     Quota,
     Resources,
 )
-from tenantquota.domain.quantities import resources_body
 from tenantquota.domain.reports import Reported
 from tenantquota.kube.reading import (
     read_declared,
@@ -24,6 +26,7 @@ from tenantquota.kube.reading import (
     read_quota,
     read_resource_quota,
 )
+from tenantquota.node import owners
 
 MI = 2**20
 
@@ -60,6 +63,16 @@ POD: dict[str, Any] = {
         ],
         "initContainerStatuses": [{"name": "proxy", "state": {"waiting": {}}, "resources": {}}],
     },
+}
+
+LEAKS: dict[str, Any] = {
+    "action": "Restart",
+    "memoryFastPerMinute": "100Mi",
+    "memorySlowPerMinute": "1Mi",
+    "openFilesPerMinute": 5,
+    "processesPerMinute": 6,
+    "cpuPercent": 70,
+    "cpuSeconds": 60,
 }
 
 QUOTA: dict[str, Any] = {
@@ -218,3 +231,22 @@ def test_a_report_of_an_empty_node_is_one_too() -> None:
     bare = {key: value for key, value in REPORT.items() if key != "containers"}
     report = read_node_report(bare | {"heartbeat": "2026-01-01T01:00:00.5+01:00"})
     assert (report.heartbeat_seconds, report.containers) == (1767225600.5, {})
+
+
+def test_leaks_of_a_quota() -> None:
+    by_default = read_quota(QUOTA)
+    of_defaults = read_quota(changed(QUOTA, "spec.leaks", {}))
+    own = read_quota(changed(QUOTA, "spec.leaks", LEAKS))
+    assert isinstance(by_default, Quota)
+    assert isinstance(of_defaults, Quota)
+    assert isinstance(own, Quota)
+    assert by_default.leaks == of_defaults.leaks == LeakPolicy(LeakAction.REPORT, DEFAULTS)
+    assert own.leaks == LeakPolicy(LeakAction.RESTART, Thresholds(100 * MI, MI, 5, 6, 70, 60))
+
+
+def test_both_parts_read_the_same_thresholds() -> None:
+    for leaks in (None, {}, LEAKS, {"memorySlowPerMinute": 10_000_000}):
+        manifest = changed(QUOTA, "spec.leaks", leaks)
+        quota = read_quota(manifest)
+        assert isinstance(quota, Quota)
+        assert quota.leaks.thresholds == owners.read_quota(manifest)[1].thresholds

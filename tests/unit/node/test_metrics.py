@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tenantquota.api.leaks import Kind, Stage
 from tenantquota.domain.contention import Over
+from tenantquota.domain.findings import Finding
 from tenantquota.domain.reporting import Reason
 from tenantquota.node.cgroups.files import ReadErrors
 from tenantquota.node.containers import Container
 from tenantquota.node.exposition import Exposition, labels
+from tenantquota.node.leaks import Found
 from tenantquota.node.metrics import AgentState, View, exposition
 from tenantquota.node.neighbours import Holding
 from tenantquota.node.ticks import Ticks
@@ -26,7 +29,10 @@ Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def page(
-    *containers: Container, totals: TenantTotals | None = None, holdings: Iterable[Holding] = ()
+    *containers: Container,
+    totals: TenantTotals | None = None,
+    holdings: Iterable[Holding] = (),
+    leaks: Sequence[Found] = (),
 ) -> bytes:
     ticks = Ticks(1.0, lambda _: False)
     ticks.begun, ticks.late, ticks.missed = 7, 2, 1
@@ -46,7 +52,7 @@ def page(
     weights = SimpleNamespace(errors=0)
     totals = totals or TenantTotals()
     parts: Any = (ticks, errors, sampler, report, informers, owners, totals, neighbours, weights)
-    view = View(containers, time.monotonic_ns(), 0.001)
+    view = View(containers, time.monotonic_ns(), 0.001, leaks)
     return exposition(view, AgentState(*parts), Path("/proc"))
 
 
@@ -234,3 +240,23 @@ class TestTotals:
         totals.add([container()])
 
         assert totals.by_tenant == {"acme": Totals(0, 0, 0, 0)}
+
+
+def test_leaks_have_a_series_as_long_as_they_last() -> None:
+    def found(of: Container, kind: Kind, stage: Stage) -> Found:
+        return Found(of, Finding(kind, stage, 1.0, 2.0, 3.0, 4.0, 5.0, 6, 7))
+
+    a, unnamed = container("a", pod="a"), container("b", pod="b", name="")
+    leaks = (
+        found(a, Kind.MEMORY_SLOW, Stage.CONFIRMED),
+        found(a, Kind.CPU, Stage.SUSPECTED),
+        found(unnamed, Kind.CPU, Stage.CONFIRMED),
+    )
+    names = {"tenantquota_container_leak_suspected", "tenantquota_container_leak_confirmed"}
+    with_leaks = {key: value for key, value in series(page(a, leaks=leaks)).items() if key[0] in names}
+    labelled = {"tenant": "acme", "namespace": "ns-acme", "pod": "a", "container": "main"}.items()
+    assert with_leaks == {
+        ("tenantquota_container_leak_confirmed", frozenset({*labelled, ("kind", "memory_slow")})): 1,
+        ("tenantquota_container_leak_suspected", frozenset({*labelled, ("kind", "cpu")})): 1,
+    }
+    assert not names & {name for name, _ in series(page(a))}

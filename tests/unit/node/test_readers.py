@@ -11,6 +11,7 @@ from tenantquota.domain.usage import Detail, Limits, Sample
 from tenantquota.node.cgroups.files import ReadErrors, VanishedError
 from tenantquota.node.cgroups.node import NodeCgroups
 from tenantquota.node.cgroups.reader import (
+    GROWTH_BYTES,
     IDLE_SECONDS_NS,
     LITTLE_CPU_NS,
     LITTLE_SECONDS_NS,
@@ -202,6 +203,21 @@ class TestCarryingOn:
         )
         case.now_ns += 1
         assert case.reader.sample() == self.CHANGED._replace(at_ns=case.now_ns, cpu_usage_ns=3_000_001_000)
+
+    def test_who_takes_memory_is_read_again_however_little_cpu_that_takes(self, case: Case) -> None:
+        """A leak is told by in which of the seconds it grows."""
+        memory = case.name("memory.usage_in_bytes", "memory.current")
+        usage = case.cgroup.file(case.name("cpuacct.usage", "cpu.stat"))
+        case.reader.sample()
+        for look in range(1, 4):
+            case.cgroup.write(memory, f"{11440128 + look * GROWTH_BYTES}\n")
+            case.now_ns += LITTLE_SECONDS_NS if look == 1 else 1_000_000_000
+            text = f"{3_000_000_000 + look * 1000}" if case.version == 1 else f"{3_000_000 + look}"
+            usage.write_text(re.sub("300000[0-9]+", text, usage.read_text(), count=1))
+            assert case.reader.sample().memory_usage_bytes == 11440128 + look * GROWTH_BYTES
+        case.now_ns += 1_000_000_000
+        case.cgroup.write(memory, "1\n")
+        assert case.reader.sample().memory_usage_bytes != 1, "it used no CPU at all"
 
     def test_who_used_none_is_carried_on_longer(self, case: Case) -> None:
         case.reader.sample()

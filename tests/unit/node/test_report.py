@@ -11,12 +11,19 @@ import pytest
 from pydantic import ConfigDict
 
 from e2e.harness.wait import wait_until
-from tenantquota.api.nodereport import NodeReport
+from tenantquota.api.leaks import Kind, Stage
+from tenantquota.api.nodereport import MAX_FINDINGS, NodeReport
+from tenantquota.domain import reporting
+from tenantquota.domain.contention import Over
+from tenantquota.domain.findings import Finding
 from tenantquota.domain.reporting import Reason
 from tenantquota.kube.plain import ApiServer, NodeIdentity
 from tenantquota.node import report as module
 from tenantquota.node.containers import Container, Owner
-from tenantquota.node.report import Reporter, ReportWriter, entries_of, held_by, manifest
+from tenantquota.node.leaks import Found
+from tenantquota.node.manifest import Clocks, manifest
+from tenantquota.node.neighbours import Holding
+from tenantquota.node.report import Reporter, ReportWriter, entries_of, held_by
 from tests.unit.node.apiserver import FakeApiServer, serving
 from tests.unit.node.samples import MI, container, used
 
@@ -41,7 +48,7 @@ def told(report: bytes) -> Strict:
 class TestManifest:
     def write(self, *containers: Container) -> bytes:
         held = held_by(containers)
-        return manifest(NODE, entries_of(containers, held), [], 1_700_000_000.9, 30)
+        return manifest(NODE, entries_of(containers, held), [], [], Clocks(0.0, 1_700_000_000.9), 30)
 
     def test_says_what_the_cgroup_holds_and_what_is_used(self) -> None:
         (of,) = told(self.write(used(container(), cpu_milli=123, memory_bytes=32 * MI))).containers
@@ -284,3 +291,95 @@ class TestWriter:
 
         threading.Thread(target=hand_over, daemon=True).start()
         assert done.wait(DEADLINE_SECONDS)
+
+
+class TestFindings:
+    """Leaks are told at once, and at once when they are over."""
+
+    @staticmethod
+    def found(of: Container, kind: Kind = Kind.MEMORY_FAST, limit: float | None = 60.4) -> Found:
+        finding = Finding(
+            kind, Stage.CONFIRMED, 100.0, 150.0, 52_428_800.4, 200.0 * MI, 242.0 * MI, 21, 22, limit
+        )
+        return Found(of, finding)
+
+    def test_are_told_with_what_a_person_needs(self) -> None:
+        of = container()
+        held = held_by([of])
+        now = Clocks(160.0, 1_700_000_160.0)
+        report = manifest(NODE, entries_of([of], held), [], [self.found(of)], now, 30)
+        [finding] = told(report).findings
+        assert finding.model_dump(mode="json") == {
+            "namespace": "ns-acme",
+            "pod": "agent",
+            "uid": "uid-agent",
+            "name": "main",
+            "tenant": "acme",
+            "kind": "memory_fast",
+            "stage": "confirmed",
+            "since": "2023-11-14T22:15:00Z",
+            "rate_per_minute": 52_428_800,
+            "limit_in_seconds": 60,
+            "evidence": "memory at its lowest went from 200 to 242 MiB, 50.0 MiB a minute; it grew in 21 of"
+            " 22 equal stretches of time",
+        }
+
+    @pytest.mark.parametrize("kind", list(Kind))
+    def test_of_every_kind_fit(self, kind: Kind) -> None:
+        of = container()
+        [finding] = told(
+            manifest(
+                NODE,
+                entries_of([of], held_by([of])),
+                [],
+                [self.found(of, kind, None)],
+                Clocks(200.0, 200.0),
+                30,
+            )
+        ).findings
+        assert finding.kind is kind
+        assert finding.limit_in_seconds is None
+
+    def test_beginning_and_end_are_told_at_once(self) -> None:
+        of = container()
+        world = World(of)
+        world.pass_seconds(3)
+        found = self.found(of)
+        for confirmed in ((found,), (found,), (), ()):
+            world.reporter.after_tick([of], confirmed=confirmed)
+            world.seconds += 1
+        assert [reason for _, reason, _ in world.written] == [Reason.FIRST, Reason.FINDINGS, Reason.FINDINGS]
+        assert [len(report.findings) for _, _, report in world.written] == [0, 1, 0]
+
+    def test_are_no_more_than_the_resource_takes(self) -> None:
+        all_ = [container(f"{number:03}", pod=f"p{number:03}") for number in range(MAX_FINDINGS + 5)]
+        world = World(*all_)
+        for _ in range(3):
+            world.reporter.after_tick(all_, confirmed=[self.found(of) for of in all_])
+            world.seconds += 1
+        [(_, _, report)] = world.written
+        assert len(report.findings) == MAX_FINDINGS == reporting.MAX_FINDINGS
+
+
+class TestHolds:
+    """Who yields is told at once, and whom it harms."""
+
+    def test_are_told_with_since_when(self) -> None:
+        of = container()
+        over = Over("acme", 900.0, 3000.0, 1000.0)
+        holding = Holding("acme", 100.0, over, ("beta",), "acme made beta wait")
+        report = manifest(NODE, [], [holding], [], Clocks(160.0, 1_700_000_160.0), 30)
+        [hold] = told(report).holds
+        assert hold.model_dump(mode="json") == {
+            "tenant": "acme",
+            "since": "2023-11-14T22:15:00Z",
+            "victims": ["beta"],
+            "message": "acme made beta wait",
+        }
+
+        world = World(of)
+        world.pass_seconds(3)
+        for holdings in ((holding,), (holding,), ()):
+            world.reporter.after_tick([of], holdings)
+            world.seconds += 1
+        assert [reason for _, reason, _ in world.written] == [Reason.FIRST, Reason.HOLDS, Reason.HOLDS]

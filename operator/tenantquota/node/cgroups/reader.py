@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable
 from typing import Final, NamedTuple
 
-from tenantquota.domain.usage import NANOSECONDS, Detail, Limits, Sample
+from tenantquota.domain.usage import NANOSECONDS, Detail, Limits, Sample, increase
 from tenantquota.node.cgroups.files import File, ReadErrors
 from tenantquota.node.cgroups.parsing import NO_LIMIT, Throttling
 from tenantquota.node.cgroups.watch import WRITES, Watch
@@ -22,6 +22,10 @@ IDLE_SECONDS_NS: Final = 30 * NANOSECONDS
 STEP_BYTES: Final = 1 << 20
 """Memory usage that moved by this much makes another look at ``memory.stat`` worth its cost, which is that of
 all else together."""
+
+GROWTH_BYTES: Final = 128 * 2**10
+"""Who took so much since the last look is looked at in the next second too, however little CPU it takes: a
+leak is told by in which of the seconds it grows."""
 
 _AFTER_WAITING: Final = Sample._fields.index("cpu_waiting_us") + 1
 _NO_THROTTLING: Final = Throttling(None, None, None)
@@ -54,6 +58,7 @@ class Reader(ABC):
         self._full_at_ns = 0
         """When all files were read last, and the CPU time then."""
         self._full_usage_ns = 0
+        self._grew = False
         self._inactive_file_until_ns = 0
         self._usage_at_inactive_file = 0
 
@@ -77,13 +82,15 @@ class Reader(ABC):
     def _is_due(self, at_ns: int, usage_ns: int) -> bool:
         """All files are worth reading."""
         used_ns, age_ns = usage_ns - self._full_usage_ns, at_ns - self._full_at_ns
-        return not 0 <= used_ns < LITTLE_CPU_NS or age_ns >= (
-            LITTLE_SECONDS_NS if used_ns else IDLE_SECONDS_NS
-        )
+        if not 0 <= used_ns < LITTLE_CPU_NS or (self._grew and used_ns):
+            return True
+        return age_ns >= (LITTLE_SECONDS_NS if used_ns else IDLE_SECONDS_NS)
 
     def _full_sample(self, at_ns: int, usage_ns: int | None) -> Sample:
         self._full_at_ns, self._full_usage_ns = at_ns, usage_ns or 0
         memory_usage_bytes = self._files.memory_usage.read()
+        taken_bytes = increase(self._last and self._last.memory_usage_bytes, memory_usage_bytes)
+        self._grew = taken_bytes is not None and taken_bytes >= GROWTH_BYTES
         nr_periods, nr_throttled, throttled_ns = self._throttling() or _NO_THROTTLING
         io_read_bytes, io_written_bytes = self._io_bytes() or _NO_IO
         return Sample(
