@@ -370,7 +370,7 @@ class TenantQuotaStatus(Part):
         (),
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-        description="Ready, Enforced (every container holds the decided limits) and WithinBudget.",
+        description="Ready, Enforced (every container holds the decided limits), WithinBudget and LeakFree.",
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from tenantquota.api.leaks import Kind
 from tenantquota.api.tenantquota import (
     Condition,
     ConditionStatus,
@@ -16,8 +17,9 @@ from tenantquota.api.tenantquota import (
     TenantQuotaStatus,
 )
 from tenantquota.domain.budgets import hard_of, not_held, over_budget
-from tenantquota.domain.model import InvalidQuota
+from tenantquota.domain.model import InvalidQuota, Pod
 from tenantquota.domain.plan import QuotaPlan
+from tenantquota.domain.reports import ReportedLeak
 from tenantquota.domain.resizes import PodPlan, State, holds
 
 DECISIONS_KEPT: Final = 10
@@ -44,7 +46,7 @@ def status_of(
     """The status after a reconcile at ``now`` (RFC 3339), ``problems`` being what the API server refused and
     ``decisions`` what was decided in it."""
     before = plan.quota.status
-    found = (ready(plan, problems), enforced(plan), within_budget(plan))
+    found = (ready(plan, problems), enforced(plan), within_budget(plan), leak_free(plan))
     return TenantQuotaStatus(
         observed_generation=plan.quota.generation,
         tenant=plan.quota.tenant,
@@ -106,6 +108,8 @@ def transitions(before: TenantQuotaStatus, after: TenantQuotaStatus) -> tuple[Co
         return not ordinary(now) and (was is None or was.reason != now.reason)
 
     def ordinary(of: Condition) -> bool:
+        if of.type == "LeakFree":
+            return of.status is ConditionStatus.UNKNOWN
         return of.type == "Enforced" and of.reason in _ORDINARY
 
     return tuple(condition for condition in after.conditions if new(condition))
@@ -226,6 +230,43 @@ def within_budget(plan: QuotaPlan) -> Finding:
     return Finding(
         "WithinBudget", ConditionStatus.TRUE, "HeldAtAdmission", "a ResourceQuota holds the budget"
     )
+
+
+_WORK: Final = {
+    Kind.MEMORY_FAST: "memoryFastPerMinute",
+    Kind.MEMORY_SLOW: "memorySlowPerMinute",
+    Kind.OPEN_FILES: "openFilesPerMinute",
+    Kind.PROCESSES: "processesPerMinute",
+    Kind.CPU: "cpuSeconds",
+}
+"""What to raise where a finding is work after all."""
+
+
+def leak_free(plan: QuotaPlan) -> Finding:
+    """LeakFree: none of the tenant's containers is seen to leak or to run away."""
+    if plan.leaks:
+        leaks = _names(_leak(pod, leak) for pod, leak in plan.leaks)
+        raise_ = " or ".join(sorted({f"spec.leaks.{_WORK[leak.kind]}" for _, leak in plan.leaks}))
+        return Finding(
+            "LeakFree",
+            ConditionStatus.FALSE,
+            "LeakFound",
+            f"{leaks}. Mend or restart it; if this is how it works, raise {raise_}",
+        )
+    blind = sorted({account.report.node for account in plan.stale} | set(plan.unreported))
+    if blind:
+        return Finding(
+            "LeakFree",
+            ConditionStatus.UNKNOWN,
+            "NotReported",
+            f"nothing is known of leaks on {_names(blind)}, from where no node agent reports",
+        )
+    return Finding("LeakFree", ConditionStatus.TRUE, "NoLeak", "no container is seen to leak or to run away")
+
+
+def _leak(pod: Pod, leak: ReportedLeak) -> str:
+    hit = f"; its memory limit will be hit at about {leak.limit_at}" if leak.limit_at else ""
+    return f"{pod.name} ({leak.container}), since {leak.since}: {leak.evidence}{hit}"
 
 
 def _pods(plans: Sequence[PodPlan], state: State) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from tenantquota.api.tenantquota import Usage
 from tenantquota.domain.budgets import BudgetChange, OwnedResourceQuota, plan_budgets
 from tenantquota.domain.model import InvalidQuota, Pod, Quota
-from tenantquota.domain.reports import NodeAccount, usage_to_show, use_of
+from tenantquota.domain.reports import NodeAccount, ReportedLeak, usage_to_show, use_of
 from tenantquota.domain.resizes import PodPlan, Setback, State, plan_pod, plan_release
 from tenantquota.domain.selectors import claim
 from tenantquota.domain.truth import Witness, hold_against
@@ -54,6 +54,8 @@ class QuotaPlan:
     unreported: tuple[str, ...] = ()
     """The nodes of its pods from which no agent reports."""
     system: bool = False
+    leaks: tuple[tuple[Pod, ReportedLeak], ...] = ()
+    """Those that its pods' nodes report, as long as a report is not stale."""
 
     @property
     def acts(self) -> tuple[PodPlan, ...]:
@@ -105,6 +107,12 @@ def _plan_quota(
         usage_to_show(use_of(accounts), quota.status.usage, seen.usage_seconds.get(quota.uid, inf)),
         tuple(account for _, account in sorted(known.items()) if account.stale),
         tuple(sorted({pod.node for pod, account in accounts if account is None and pod.node})),
+        leaks=tuple(
+            (pod, leak)
+            for pod, account in accounts
+            if account is not None and not account.stale
+            for leak in account.leaks_of(pod)
+        ),
     )
 
 
