@@ -395,7 +395,7 @@ class TenantQuotaStatus(Part):
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         description="Ready, Enforced (every container holds the decided limits), Isolated (no other tenant"
-        " waits because of this one) and WithinBudget.",
+        " waits because of this one), WithinBudget and LeakFree.",
     )
 
 

@@ -33,7 +33,7 @@ def add_to(commands: "Commands[argparse.ArgumentParser]") -> None:
             "--memory-fast-per-minute",
             _memory,
             f"{of.memory_fast_bytes_per_minute // MIB:.0f}Mi",
-            "memory that grows so fast is a leak after 45 s",
+            "memory that grows so fast is a leak after 48 s",
         ),
         (
             "--memory-slow-per-minute",

@@ -13,13 +13,15 @@ from tenantquota.domain.findings import DEFAULTS, NO_LIMITS, Finding, Kind, Limi
 from tenantquota.domain.floors import Floor, Growth, Scale
 from tenantquota.domain.runaways import Cpu
 
+FAST_PART: Final = 0.55
 MEASURED_PART: Final = 0.65
-"""Of a threshold, what a stretch must have grown by: a leak of just that rate doesn't grow evenly."""
+"""Of a threshold, what a stretch must have grown by: a leak of just that rate doesn't grow evenly. Fast ones
+least: a MiB at a time, 50 a minute are one or two in each two seconds."""
 
 # A stretch must be so long that a leak of the rate grows in each, though programs take memory in pieces:
 # pages by the hundred, a heap's arenas by the MiB. So each rate is looked at finely, which is quick and keeps
 # bursts apart, and coarsely, for leaks that come in pieces.
-FAST: Final = Scale(2.0, 22, 0.7, jump_stretches=45)
+FAST: Final = Scale(2.0, 24, 0.7, jump_stretches=45)
 FAST_PIECES: Final = Scale(10.0, 12, 0.75, jump_stretches=12, jump_part=2.0)
 SLOW: Final = Scale(5.0, 128, 0.65)
 SLOW_PIECES: Final = Scale(30.0, 30, 0.75)
@@ -135,7 +137,7 @@ class _Rule(NamedTuple):
 @lru_cache(maxsize=64)
 def _rules(of: Thresholds) -> tuple[tuple[_Rule, ...], ...]:
     """Of memory, open files and processes; made once for all containers."""
-    fast = MEASURED_PART * of.memory_fast_bytes_per_minute / 60
+    fast = FAST_PART * of.memory_fast_bytes_per_minute / 60
     slow = MEASURED_PART * of.memory_slow_bytes_per_minute / 60
     memory = (
         _Rule(Kind.MEMORY_FAST, FAST, fast),

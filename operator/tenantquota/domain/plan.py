@@ -10,7 +10,7 @@ from tenantquota.domain.budgets import BudgetChange, OwnedResourceQuota, plan_bu
 from tenantquota.domain.cpu_budget import JUST_STARTED, Clock, Verdict
 from tenantquota.domain.holds import attribute, caps_of, standing_of, verdict_of
 from tenantquota.domain.model import InvalidQuota, Pod, Quota
-from tenantquota.domain.reports import NodeAccount, Yielding, usage_to_show, use_of
+from tenantquota.domain.reports import NodeAccount, ReportedLeak, Yielding, usage_to_show, use_of
 from tenantquota.domain.resizes import PodPlan, Setback, State, plan_pod, plan_release
 from tenantquota.domain.selectors import claim
 from tenantquota.domain.truth import Witness, hold_against
@@ -64,6 +64,8 @@ class QuotaPlan:
     cpu: Verdict | None = None
     """What budget.cpu comes to; None where there is none."""
     system: bool = False
+    leaks: tuple[tuple[Pod, ReportedLeak], ...] = ()
+    """Those that its pods' nodes report, as long as a report is not stale."""
 
     @property
     def acts(self) -> tuple[PodPlan, ...]:
@@ -127,6 +129,12 @@ def _plan_quota(
             if not account.stale and quota.tenant in account.report.yielding
         ),
         cpu,
+        leaks=tuple(
+            (pod, leak)
+            for pod, account in accounts
+            if account is not None and not account.stale
+            for leak in account.leaks_of(pod)
+        ),
     )
 
 

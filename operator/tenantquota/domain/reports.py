@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from tenantquota.api.leaks import Kind
 from tenantquota.api.tenantquota import Usage
 from tenantquota.domain.model import Pod, Resources
 from tenantquota.domain.quantities import (
@@ -58,6 +59,20 @@ class Yielding:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportedLeak:
+    """A leak or a runaway that the agent of a node is sure of."""
+
+    pod_uid: str
+    container: str
+    kind: Kind
+    since: str
+    """As the agent wrote it."""
+    limit_at: str | None
+    """When the memory limit will be hit, RFC 3339 to the minute; None where it won't."""
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
 class NodeReport:
     """One node's report as the API server holds it."""
 
@@ -72,6 +87,7 @@ class NodeReport:
     """Pod's uid and container's name → what its cgroup holds."""
     yielding: Mapping[str, Yielding] = field(default_factory=dict)
     """By tenant."""
+    leaks: tuple[ReportedLeak, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +100,9 @@ class NodeAccount:
     @property
     def stale(self) -> bool:
         return self.age_seconds > STALE_PERIODS * self.report.period_seconds
+
+    def leaks_of(self, pod: Pod) -> Iterator[ReportedLeak]:
+        return (leak for leak in self.report.leaks if leak.pod_uid == pod.uid)
 
     def of(self, pod: Pod, container: str) -> Reported | None:
         return self.report.containers.get((pod.uid, container))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -28,10 +28,12 @@ from tenantquota.domain.model import (
     Resources,
 )
 from tenantquota.domain.quantities import QuantityError, parse_cpu_milli, parse_memory_bytes
-from tenantquota.domain.reports import NodeReport, Reported, Yielding
+from tenantquota.domain.reports import NodeReport, Reported, ReportedLeak, Yielding
 
 Body = Mapping[str, Any]
 
+MAX_LIMIT_SECONDS = 365 * 86_400
+"""A limit that is farther away is as good as none, and a date must not overflow."""
 _FINISHED = {"Succeeded", "Failed"}
 _MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 
@@ -204,10 +206,11 @@ def read_resource_quota(body: Body) -> OwnedResourceQuota:
 def read_node_report(body: Body) -> NodeReport:
     """Raises ValueError for what the CRD's schema would have refused."""
     report = nodereport.NodeReport.model_validate(body)
+    heartbeat = datetime.fromisoformat(report.heartbeat)
     return NodeReport(
         node=body["metadata"]["name"],
         heartbeat=report.heartbeat,
-        heartbeat_seconds=datetime.fromisoformat(report.heartbeat).timestamp(),
+        heartbeat_seconds=heartbeat.timestamp(),
         period_seconds=report.period_seconds,
         namespaces=frozenset(each.namespace for each in report.containers),
         containers={
@@ -217,4 +220,13 @@ def read_node_report(body: Body) -> NodeReport:
             for each in report.containers
         },
         yielding={each.tenant: Yielding(each.since, each.victims, each.message) for each in report.holds},
+        leaks=tuple(_leak(each, heartbeat) for each in report.findings),
     )
+
+
+def _leak(found: nodereport.LeakReport, heartbeat: datetime) -> ReportedLeak:
+    limit_at = None
+    if found.limit_in_seconds is not None:
+        hit = heartbeat.astimezone(UTC) + timedelta(seconds=min(found.limit_in_seconds, MAX_LIMIT_SECONDS))
+        limit_at = hit.strftime("%Y-%m-%dT%H:%MZ")
+    return ReportedLeak(found.uid, found.name, found.kind, found.since, limit_at, found.evidence)

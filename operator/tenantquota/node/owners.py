@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from tenantquota.api.names import GROUP, VERSION
 from tenantquota.domain.findings import DEFAULTS, Thresholds
 from tenantquota.domain.labels import Selector, holder_of, requirement
-from tenantquota.domain.quantities import parse_cpu_milli, parse_memory_bytes
+from tenantquota.domain.quantities import parse_cpu_milli
 from tenantquota.node.containers import Owner
 from tenantquota.node.informer import Index
 
@@ -157,7 +157,11 @@ def _thresholds(leaks: Any) -> Thresholds:
 
 
 def _bytes(quantity: str | int | None, default: float) -> float:
-    return default if quantity is None else parse_memory_bytes(quantity)
+    if quantity is None:
+        return default
+    from tenantquota.domain.quantities import parse_memory_bytes  # noqa: PLC0415 - decimal takes half a MB
+
+    return parse_memory_bytes(quantity)
 
 
 class TenantsPods:

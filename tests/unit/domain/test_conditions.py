@@ -3,11 +3,13 @@ from typing import Any
 
 import pytest
 
-from tenantquota.api.tenantquota import Decision, Phase, TenantQuotaStatus, Usage
-from tenantquota.domain.conditions import enforced, isolated, ready, status_of, transitions, within_budget
+from tenantquota.api.leaks import Kind
+from tenantquota.api.tenantquota import ConditionStatus, Decision, Leaks, Phase, TenantQuotaStatus, Usage
+from tenantquota.domain.conditions import status_of, transitions
+from tenantquota.domain.judgements import enforced, isolated, leak_free, ready, within_budget
 from tenantquota.domain.model import Budget, InvalidQuota, Pod, QosClass, Quota
 from tenantquota.domain.plan import Observation, QuotaPlan, plan_namespace
-from tenantquota.domain.reports import Reported, Yielding
+from tenantquota.domain.reports import Reported, ReportedLeak, Yielding
 from tenantquota.domain.resizes import plan_release, refusal, setback_of
 from tenantquota.domain.truth import Witness
 from tests.unit.domain.builders import (
@@ -267,3 +269,53 @@ class TestIsolated:
         loud = status_of(self.plan(("acme", harm)), [], [], self.SINCE)
         assert [each.reason for each in transitions(quiet, loud)] == ["HarmsNeighbours"]
         assert [each.reason for each in transitions(loud, quiet)] == ["WithinShare"]
+
+
+class TestLeakFree:
+    def leaking(self, *leaks: ReportedLeak, **of: Any) -> QuotaPlan:
+        p = held(IN_FORCE)
+        account = report((p, reported()), **of)
+        account = replace(account, report=replace(account.report, leaks=leaks))
+        return plan_of(quota(), p, witnesses={p.uid: Witness(account)})
+
+    def leak(
+        self, kind: Kind = Kind.MEMORY_FAST, uid: str = "uid-p", limit_at: str | None = None
+    ) -> ReportedLeak:
+        return ReportedLeak(uid, "agent", kind, "2026-01-01T00:00:00Z", limit_at, "memory went up")
+
+    def test_nothing_leaks(self) -> None:
+        finding = leak_free(self.leaking(self.leak(uid="somebody else")))
+        assert (finding.status, finding.reason) == (ConditionStatus.TRUE, "NoLeak")
+
+    def test_a_leak_is_told_with_what_to_do(self) -> None:
+        finding = leak_free(self.leaking(self.leak(limit_at="2026-01-01T00:07Z")))
+        assert (finding.status, finding.reason) == (ConditionStatus.FALSE, "LeakFound")
+        assert finding.message == (
+            "p (agent), since 2026-01-01T00:00:00Z: memory went up; its memory limit will be hit at about"
+            " 2026-01-01T00:07Z. Mend or restart it; if this is how it works, raise"
+            " spec.leaks.memoryFastPerMinute"
+        )
+
+    @pytest.mark.parametrize("kind", list(Kind))
+    def test_names_a_threshold_that_there_is(self, kind: Kind) -> None:
+        message = leak_free(self.leaking(self.leak(kind))).message
+        field = message.rpartition("spec.leaks.")[2]
+        assert field in Leaks.model_json_schema(by_alias=True)["properties"]
+
+    def test_where_nobody_reports_nothing_is_known(self) -> None:
+        stale, unreported = self.leaking(self.leak(), age_seconds=100.0), plan_of(quota(), held(IN_FORCE))
+        for plan in (stale, unreported):
+            finding = leak_free(plan)
+            assert (finding.status, finding.reason) == (ConditionStatus.UNKNOWN, "NotReported")
+            assert "n1" in finding.message
+
+    def test_people_hear_of_a_leak_and_of_its_end_but_not_of_a_missing_agent(self) -> None:
+        def status(plan: QuotaPlan, before: TenantQuotaStatus) -> TenantQuotaStatus:
+            return status_of(replace(plan, quota=replace(plan.quota, status=before)), (), (), "t")
+
+        unknown = status(plan_of(quota(), held(IN_FORCE)), TenantQuotaStatus())
+        leaks = status(self.leaking(self.leak()), unknown)
+        over = status(self.leaking(), leaks)
+        assert [c.reason for c in transitions(TenantQuotaStatus(), unknown)] == []
+        assert [c.reason for c in transitions(unknown, leaks)] == ["LeakFound"]
+        assert [c.reason for c in transitions(leaks, over)] == ["NoLeak"]

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from tenantquota.api.tenantquota import Condition, Phase, TenantQuotaStatus
-from tenantquota.domain.conditions import enforced, status_of, transitions, within_budget
+from tenantquota.domain.conditions import status_of, transitions
 from tenantquota.domain.cpu_budget import Clock
 from tenantquota.domain.holds import CPU_BUDGET, standing_of
+from tenantquota.domain.judgements import enforced, within_budget
 from tenantquota.domain.model import Budget, Pod, QosClass
 from tenantquota.domain.plan import Observation, QuotaPlan, plan_namespace
 from tenantquota.domain.reports import Reported

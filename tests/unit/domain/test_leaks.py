@@ -56,7 +56,7 @@ class TestMemory:
         assert [each.kind for each in found] == [Kind.MEMORY_FAST]
 
     @settings(max_examples=15, deadline=None)
-    @given(rate=st.floats(2, 30), since=st.integers(0, 120))
+    @given(rate=st.floats(2, 25), since=st.integers(0, 120))
     def test_a_ramp_above_the_slow_threshold_is_found_in_a_quarter_of_an_hour(
         self, rate: float, since: int
     ) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tenantquota.api.leaks import Kind
 from tenantquota.api.names import DECLARED_ANNOTATION, TENANT_LABEL
 from tenantquota.api.tenantquota import Enforcement, LeakAction
 from tenantquota.domain.findings import DEFAULTS, Thresholds
@@ -18,7 +19,7 @@ from tenantquota.domain.model import (
     Quota,
     Resources,
 )
-from tenantquota.domain.reports import Reported
+from tenantquota.domain.reports import Reported, ReportedLeak
 from tenantquota.kube.reading import (
     read_declared,
     read_node_report,
@@ -250,3 +251,27 @@ def test_both_parts_read_the_same_thresholds() -> None:
         quota = read_quota(manifest)
         assert isinstance(quota, Quota)
         assert quota.leaks.thresholds == owners.read_quota(manifest)[1].thresholds
+
+
+def test_leaks_that_a_node_reports() -> None:
+    leak = {
+        "namespace": "acme",
+        "pod": "p",
+        "uid": "u",
+        "name": "agent",
+        "tenant": "acme",
+        "kind": "memory_slow",
+        "stage": "confirmed",
+        "since": "2026-01-01T00:00:00Z",
+        "ratePerMinute": 5,
+        "evidence": "it grew",
+    }
+    body = {
+        "metadata": {"name": "n1"},
+        "heartbeat": "2026-01-01T00:10:00Z",
+        "periodSeconds": 30,
+        "findings": [leak | {"limitInSeconds": limit} for limit in (None, 3600, 10**12)],
+    }
+    leaks = read_node_report(body).leaks
+    assert leaks[0] == ReportedLeak("u", "agent", Kind.MEMORY_SLOW, "2026-01-01T00:00:00Z", None, "it grew")
+    assert [each.limit_at for each in leaks] == [None, "2026-01-01T01:10Z", "2027-01-01T00:10Z"]
