@@ -38,12 +38,12 @@ _OUTCOMES: Final[Mapping[str, str]] = {
 }
 _PHASES: Final[Mapping[Phase, str]] = {
     Phase.NORMAL: "Nothing is held back.",
-    Phase.THROTTLED: "CPU limits are lowered.",
+    Phase.THROTTLED: "CPU limits are lowered, or it yields to others on a full node.",
     Phase.RECOVERING: "It is well within its bounds again, and what was lowered is being given back.",
 }
 _OBSERVED_PHASES: Final[Mapping[Phase, str]] = {
     Phase.NORMAL: "Nothing would be held back.",
-    Phase.THROTTLED: "CPU limits would be lowered.",
+    Phase.THROTTLED: "CPU limits would be lowered, or it would yield to others on a full node.",
     Phase.RECOVERING: "It is well within its bounds again.",
 }
 

@@ -137,7 +137,9 @@ class Reconciler:
         hold = hold_of(plan.cpu, quota.status.hold, self.now(), expires)
         status = quota.status
         if hold != status.hold:
-            status = status.model_copy(update={"hold": hold, "phase": phase_of(plan.cpu)})
+            status = status.model_copy(
+                update={"hold": hold, "phase": phase_of(plan.cpu, yields=bool(plan.yielding))}
+            )
             await self._write(quota, status)
         self.memory.note_budget(plan, self.monotonic())
         return replace(plan, quota=replace(quota, status=status))

@@ -88,7 +88,7 @@ def test_the_story_of_a_held_tenant() -> None:
         "Each container may use 500m CPU and 64Mi of memory.",
         "All of them together may use 600m CPU.",
         "",
-        "Throttled: CPU limits are lowered.",
+        "Throttled: CPU limits are lowered, or it yields to others on a full node.",
         "It has 3 pods; their 2 containers use 308m CPU and 20Mi of memory.",
         "",
         "It is held since 10:02:00 (3 min ago): CpuOverBudget. Measured: 1050m used by 3 containers, of a"
@@ -136,7 +136,7 @@ def test_observing_nothing_is_claimed_to_be_done() -> None:
     observed = HELD | {"decisions": [decision("CpuSizedDown", "Observed")]}
     told = explain(quota(observed, enforcement="Observe"), [report(heavy=258)], NOW)
     assert "nothing is changed" in told
-    assert "Throttled: CPU limits would be lowered." in told
+    assert "Throttled: CPU limits would be lowered, or it would yield to others on a full node." in told
     assert "It would be held since" in told
     assert "only recorded, as enforcement is Observe" in told
 
