@@ -3,6 +3,7 @@
 Weights have two digits, since what is written to a plain file leaves the rest of it.
 """
 
+import json
 import os
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from e2e.harness.wait import NotYet, wait_until
 from tenantquota.node.cgroups import layout
 from tenantquota.node.weight_orders import WeightOrders
 from tenantquota.node.weights import WeightFiles, Writer, carry_out
+from tests.unit.node.test_app import AUDITED
 
 DEADLINE_SECONDS = 20
 UID = "0d9b5a51-6dd0-4b1f-8a37-9ce7a0d0e6f1"
@@ -189,14 +191,15 @@ class TestSocket:
         assert orders.give([]) == []
 
 
-def test_ends_after_the_agent_has_given_back(tree: Tree, tmp_path: Path) -> None:
+def test_ends_after_the_agent_has_given_back_and_opened_nothing_else(tree: Tree, tmp_path: Path) -> None:
     path = tmp_path / "weights.sock"
     program = subprocess.Popen(
         [
-            *(sys.executable, "-m", "tenantquota", "weights", f"--cgroup-root={tree.root}"),
+            *(sys.executable, "-B", "-c", AUDITED, "weights", f"--cgroup-root={tree.root}"),
             *(f"--socket={path}", f"--agent-user={os.getuid()}"),
         ],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(OPERATOR)},
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -208,11 +211,14 @@ def test_ends_after_the_agent_has_given_back(tree: Tree, tmp_path: Path) -> None
         return True
 
     wait_until(taken, what="the first order to be taken", deadline_seconds=DEADLINE_SECONDS)
+    assert orders.give([("system.slice", 15)]) != [""]
     program.terminate()
     assert orders.give([(POD, 51)]) == [""], "it still listens"
     orders.close()
-    _, log = program.communicate(timeout=DEADLINE_SECONDS)
+    printed, log = program.communicate(timeout=DEADLINE_SECONDS)
     assert program.returncode == 0
     assert tree.value() == 51
     assert "taking orders of user" in log
     assert not path.exists()
+    changed = {what for what in json.loads(printed)["wrote"] if str(path) not in what}
+    assert changed == {str(tree.weight)}
