@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from e2e.bench import node_agent, node_agent_report, race, report
+from e2e.bench import neighbours, node_agent, node_agent_report, race, report
 from e2e.bench.arms import START_CPU_MILLICORES, BareLoopArm, OperatorArm
 from e2e.harness import tenants
 from e2e.harness.cgroups import CgroupError
@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--agent-seconds", type=float, default=60, help="to measure the node agent over, idle and busy each"
     )
+    parser.add_argument("--onsets", type=int, default=20, help="of noise (default: 20)")
+    parser.add_argument("--rounds", type=int, default=6, help="of latencies, 40 s each (default: 6)")
     parser.add_argument(
         "--quick", action="store_true", help="few pods, changes and seconds, no restart: does it work at all"
     )
@@ -52,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.quick:
         options.pods, options.changes, options.idle_seconds, options.no_restart = 10, 3, 5.0, True
         options.containers, options.agent_seconds = [10], 15.0
+        options.onsets, options.rounds = 2, 1
     if options.pods < 1 or options.changes < 1:
         parser.error("--pods and --changes must be at least 1")
     if unknown := set(options.parts) - PARTS.keys():
@@ -94,7 +97,23 @@ def node(cluster: Cluster, options: argparse.Namespace) -> int:
     return 0
 
 
-PARTS: Final[Mapping[str, Callable[[Cluster, argparse.Namespace], int]]] = {"limits": limits, "node": node}
+def noisy(cluster: Cluster, options: argparse.Namespace) -> int:
+    """How fast a noisy neighbour yields, and what its victim feels; the exit code."""
+    result = neighbours.measure(
+        cluster, find_node_agents(cluster), count=options.onsets, rounds=options.rounds, say=speaker()
+    )
+    where = machine(cluster.version)
+    paths = neighbours.write(where, result)
+    print(f"\n{neighbours.markdown(where, result)}")
+    print(f"Written: {', '.join(map(str, paths))}\n")
+    return 0
+
+
+PARTS: Final[Mapping[str, Callable[[Cluster, argparse.Namespace], int]]] = {
+    "limits": limits,
+    "node": node,
+    "neighbours": noisy,
+}
 
 
 def speaker() -> Callable[[str], None]:

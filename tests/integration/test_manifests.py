@@ -201,11 +201,6 @@ WRONG = {
         "spec.leaks.cpuSeconds",
         "greater than or equal to 30",
     ),
-    "an action that there is not": (
-        {"leaks": {"action": "Kill"}},
-        "spec.leaks.action",
-        'supported values: "Report", "Contain", "Restart"',
-    ),
 }
 
 RIGHT = {
@@ -231,7 +226,6 @@ RIGHT = {
     "leaks by default": {"leaks": {}},
     "every threshold of leaks": {
         "leaks": {
-            "action": "Restart",
             "memoryFastPerMinute": "1Gi",
             "memorySlowPerMinute": "1Gi",
             "openFilesPerMinute": 1,

@@ -181,14 +181,8 @@ class Enforcement(StrEnum):
     OBSERVE = "Observe"
 
 
-class LeakAction(StrEnum):
-    REPORT = "Report"
-    CONTAIN = "Contain"
-    RESTART = "Restart"
-
-
 class Leaks(Part):
-    """When growth counts as a leak, and what is done about it."""
+    """When growth counts as a leak."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -200,12 +194,6 @@ class Leaks(Part):
         )
     )
 
-    action: LeakAction = Field(
-        LeakAction.REPORT,
-        description="What is done about a leak that is confirmed. Report tells of it. Contain also holds the"
-        " container's memory at what it uses and some headroom. Restart also evicts the pod, which"
-        " PodDisruptionBudgets may delay.",
-    )
     memory_fast_per_minute: MemoryGrowth = Field(
         "50Mi",
         description="Memory that grows by so much a minute is a leak within a minute (50Mi). Raise it where"

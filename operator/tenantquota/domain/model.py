@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tenantquota.api.tenantquota import Enforcement, LeakAction, TenantQuotaStatus
-from tenantquota.domain.findings import DEFAULTS, Thresholds
+from tenantquota.api.tenantquota import Enforcement, TenantQuotaStatus
 from tenantquota.domain.labels import Selector
 
 
@@ -45,14 +44,6 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class LeakPolicy:
-    """``spec.leaks`` of a TenantQuota."""
-
-    action: LeakAction = LeakAction.REPORT
-    thresholds: Thresholds = DEFAULTS
-
-
-@dataclass(frozen=True, slots=True)
 class Quota:
     """A TenantQuota as the API server holds it."""
 
@@ -67,7 +58,6 @@ class Quota:
     budget: Budget
     enforcement: Enforcement
     status: TenantQuotaStatus = field(default_factory=TenantQuotaStatus)
-    leaks: LeakPolicy = LeakPolicy()
 
     @property
     def covers_namespace(self) -> bool:

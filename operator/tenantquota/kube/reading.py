@@ -11,16 +11,13 @@ from tenantquota.api import nodereport
 from tenantquota.api.names import DECLARED_ANNOTATION, TENANT_LABEL
 from tenantquota.api.tenantquota import Budget as BudgetSpec
 from tenantquota.api.tenantquota import ContainerResources, LabelSelector, TenantQuotaSpec, TenantQuotaStatus
-from tenantquota.api.tenantquota import Leaks as LeaksSpec
 from tenantquota.domain.budgets import OwnedResourceQuota
-from tenantquota.domain.findings import Thresholds
 from tenantquota.domain.labels import Selector, requirement
 from tenantquota.domain.model import (
     Budget,
     Container,
     ContainerQuota,
     InvalidQuota,
-    LeakPolicy,
     PendingResize,
     Pod,
     QosClass,
@@ -59,7 +56,6 @@ def read_quota(body: Body) -> Quota | InvalidQuota:
             budget=_budget(spec.budget),
             enforcement=spec.enforcement,
             status=status,
-            leaks=_leaks(spec.leaks),
         )
     except (ValidationError, QuantityError) as error:
         return InvalidQuota(
@@ -100,20 +96,6 @@ def _budget(budget: BudgetSpec | None) -> Budget:
         parse_memory_bytes(budget.memory) if budget.memory is not None else None,
         budget.pods,
     )
-
-
-def _leaks(leaks: LeaksSpec | None) -> LeakPolicy:
-    if leaks is None:
-        return LeakPolicy()
-    thresholds = Thresholds(
-        parse_memory_bytes(leaks.memory_fast_per_minute),
-        parse_memory_bytes(leaks.memory_slow_per_minute),
-        leaks.open_files_per_minute,
-        leaks.processes_per_minute,
-        leaks.cpu_percent,
-        leaks.cpu_seconds,
-    )
-    return LeakPolicy(leaks.action, thresholds)
 
 
 def read_pod(body: Body) -> Pod | None:

@@ -120,6 +120,12 @@ class TestWeights:
 
         assert found["small-0"] == found["small-1"] >= LIFT * found["hog-0"]
 
+    @pytest.mark.parametrize("version", [1, 2])
+    def test_many_pods_that_yield_leave_the_others_ten_elevenths(self, version: int) -> None:
+        found = weights([*pods("hog", 30), *pods("small", 1)], {"hog": 100}, version=version)
+
+        assert found["small-0"] >= 10 * sum(found[f"hog-{number}"] for number in range(30))
+
     def test_nobody_gets_less_by_being_lifted(self) -> None:
         found = weights([*pods("hog", 1, 10), *pods("big", 1, 4096)], {"hog": 100}, version=1)
 

@@ -6,19 +6,19 @@ import pytest
 
 from tenantquota.api.leaks import Kind
 from tenantquota.api.names import DECLARED_ANNOTATION, TENANT_LABEL
-from tenantquota.api.tenantquota import Enforcement, LeakAction
+from tenantquota.api.tenantquota import Enforcement, Leaks
 from tenantquota.domain.findings import DEFAULTS, Thresholds
 from tenantquota.domain.manifests import resources_body
 from tenantquota.domain.model import (
     Budget,
     ContainerQuota,
     InvalidQuota,
-    LeakPolicy,
     PendingResize,
     QosClass,
     Quota,
     Resources,
 )
+from tenantquota.domain.quantities import parse_memory_bytes
 from tenantquota.domain.reports import Reported, ReportedLeak
 from tenantquota.kube.reading import (
     read_declared,
@@ -67,7 +67,6 @@ POD: dict[str, Any] = {
 }
 
 LEAKS: dict[str, Any] = {
-    "action": "Restart",
     "memoryFastPerMinute": "100Mi",
     "memorySlowPerMinute": "1Mi",
     "openFilesPerMinute": 5,
@@ -234,23 +233,21 @@ def test_a_report_of_an_empty_node_is_one_too() -> None:
     assert (report.heartbeat_seconds, report.containers) == (1767225600.5, {})
 
 
-def test_leaks_of_a_quota() -> None:
-    by_default = read_quota(QUOTA)
-    of_defaults = read_quota(changed(QUOTA, "spec.leaks", {}))
-    own = read_quota(changed(QUOTA, "spec.leaks", LEAKS))
-    assert isinstance(by_default, Quota)
-    assert isinstance(of_defaults, Quota)
-    assert isinstance(own, Quota)
-    assert by_default.leaks == of_defaults.leaks == LeakPolicy(LeakAction.REPORT, DEFAULTS)
-    assert own.leaks == LeakPolicy(LeakAction.RESTART, Thresholds(100 * MI, MI, 5, 6, 70, 60))
-
-
-def test_both_parts_read_the_same_thresholds() -> None:
-    for leaks in (None, {}, LEAKS, {"memorySlowPerMinute": 10_000_000}):
+def test_the_node_agent_reads_the_thresholds_that_the_resource_has() -> None:
+    """It reads them without the model, defaults included."""
+    for leaks in ({}, LEAKS, {"memorySlowPerMinute": 10_000_000}):
+        model = Leaks.model_validate(leaks)
+        expected = Thresholds(
+            parse_memory_bytes(model.memory_fast_per_minute),
+            parse_memory_bytes(model.memory_slow_per_minute),
+            model.open_files_per_minute,
+            model.processes_per_minute,
+            model.cpu_percent,
+            model.cpu_seconds,
+        )
         manifest = changed(QUOTA, "spec.leaks", leaks)
-        quota = read_quota(manifest)
-        assert isinstance(quota, Quota)
-        assert quota.leaks.thresholds == owners.read_quota(manifest)[1].thresholds
+        assert owners.read_quota(manifest)[1].thresholds == expected
+    assert owners.read_quota(QUOTA)[1].thresholds == DEFAULTS
 
 
 def test_leaks_that_a_node_reports() -> None:

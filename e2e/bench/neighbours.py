@@ -1,0 +1,136 @@
+"""How fast a noisy neighbour yields and gets back, and what its victim feels, over many onsets."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from e2e.harness import noise
+from e2e.harness.cluster import Cluster
+from e2e.harness.figures import REPORTS, Summary, write_report
+from e2e.harness.node_agent import NodeAgent
+from e2e.harness.noise import Neighbours, seconds_until
+
+LEARNING_SECONDS: Final = 45.0
+ROUND_SECONDS: Final = 10.0
+DEADLINE_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """Seconds, but for latencies, which are in ms.
+
+    Attributes:
+        yields: from the onset of noise to the weights in the cgroup files.
+        named: from the onset to the status that names the victim, of noise that nobody holds.
+        given_back: from the end of noise to the old weights.
+        latency_ms: of the victim's requests of some 20 ms of CPU, by what the hog did meanwhile.
+    """
+
+    yields: Summary
+    named: Summary
+    given_back: Summary
+    latency_ms: dict[str, Summary]
+
+
+def measure(
+    cluster: Cluster,
+    node_agents: dict[str, NodeAgent],
+    *,
+    count: int,
+    rounds: int,
+    say: Callable[[str], None],
+) -> Result:
+    """
+    Raises:
+        DeadlineExceededError: when something doesn't come about.
+    """
+    say("starting a hog and its victim")
+    with noise.neighbours(cluster, node_agents) as of:
+        say(f"a quiet time of {LEARNING_SECONDS:.0f} s")
+        of.load(LEARNING_SECONDS)
+        found: dict[str, list[float]] = {"yield_seconds": [], "give_back_seconds": []}
+        for number in range(count):
+            for name, values in noise.onsets(of, 1, DEADLINE_SECONDS).items():
+                found[name] += values
+            say(
+                f"onset {number + 1:2} of {count}: yields after {found['yield_seconds'][-1]:.2f} s,"
+                f" given back after {found['give_back_seconds'][-1]:.1f} s"
+            )
+        named = _named(of, max(1, count // 4), say)
+        latencies = _latencies(of, rounds, say)
+    return Result(
+        Summary.of(found["yield_seconds"]),
+        Summary.of(named),
+        Summary.of(found["give_back_seconds"]),
+        {name: Summary.of(values) for name, values in latencies.items()},
+    )
+
+
+def _named(of: Neighbours, count: int, say: Callable[[str], None]) -> list[float]:
+    found = []
+    of.enforce("Observe")
+    for _ in range(count):
+        with ThreadPoolExecutor() as threads:
+            load = threads.submit(of.load, ROUND_SECONDS)
+            with of.noise():
+                found.append(seconds_until(of.named, "the harm to be named", DEADLINE_SECONDS))
+            load.result()
+        say(f"the harm is named after {found[-1]:.2f} s")
+        seconds_until(lambda: of.isolated()["reason"] == "WithinShare", "the end of it", DEADLINE_SECONDS)
+    of.enforce("Enforce")
+    return found
+
+
+def _latencies(of: Neighbours, rounds: int, say: Callable[[str], None]) -> dict[str, list[float]]:
+    """Two quiet windows in each round, one held against the other: the noise floor."""
+    found: dict[str, list[float]] = {"quiet": [], "quiet again": [], "not held": [], "held": []}
+    for number in range(rounds):
+        found["quiet"] += of.load(ROUND_SECONDS).latencies_ms
+        for name, enforcement in (("not held", "Observe"), ("held", "Enforce")):
+            of.enforce(enforcement)
+            with of.noise():
+                found[name] += of.load(ROUND_SECONDS).latencies_ms
+        found["quiet again"] += of.load(ROUND_SECONDS).latencies_ms
+        say(f"round {number + 1} of {rounds}")
+    return found
+
+
+def markdown(machine: Mapping[str, Any], result: Result) -> str:
+    where = ", ".join(f"{key} {value}" for key, value in machine.items())
+    quiet = result.latency_ms["quiet"]
+    return "\n".join(
+        [
+            "# What a noisy neighbour costs, and for how long",
+            "",
+            "| seconds | onsets | median | p95 | most | goal (p95) |",
+            "|---|---:|---:|---:|---:|---:|",
+            _row("onset to the weights in the cgroup files", result.yields, 3.1),
+            _row("onset to the harm named in the status (not held)", result.named, 3.0),
+            _row("end of noise to the old weights", result.given_back, 15.0),
+            "",
+            "| victim's requests of 20 ms, ms | count | median | p95 | p99 | p99 to quiet |",
+            "|---|---:|---:|---:|---:|---:|",
+            *(
+                f"| {name} | {each.count} | {each.median:.1f} | {each.p95:.1f} | {each.p99:.1f}"
+                f" | {each.p99 / quiet.p99:.2f} |"
+                for name, each in result.latency_ms.items()
+            ),
+            "",
+            f"Measured on: {where}.",
+            "",
+        ]
+    )
+
+
+def _row(what: str, of: Summary, goal: float) -> str:
+    return f"| {what} | {of.count} | {of.median:.2f} | {of.p95:.2f} | {of.most:.2f} | {goal:.1f} |"
+
+
+def write(machine: Mapping[str, Any], result: Result) -> Sequence[Path]:
+    """Writes ``reports/bench_neighbours.md`` and ``.json``."""
+    json_path = write_report("bench_neighbours", {"machine": machine, **asdict(result)})
+    markdown_path = REPORTS / "bench_neighbours.md"
+    markdown_path.write_text(markdown(machine, result))
+    return [markdown_path, json_path]
