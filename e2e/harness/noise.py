@@ -23,7 +23,8 @@ LEAST_RATIO: Final = 20
 """Of the victim's weight to the hog's: from here on the victim's latency is that of a quiet node."""
 HARMS: Final = "HarmsNeighbours"
 """The reason of condition Isolated."""
-SYSTEM_REQUEST: Final = "100m"
+SYSTEM_RESOURCES: Final = {"requests": {"cpu": "100m", "memory": "16Mi"}}
+"""Of a pod that is no tenant's."""
 
 
 def quota(tenant: str, weight: int = 100) -> Manifest:
@@ -116,7 +117,7 @@ def neighbours(
         for name in (hog, victim, *others):
             cluster.apply(quota(name))
         for name in names:
-            resources = {"requests": {"cpu": SYSTEM_REQUEST, "memory": "16Mi"}} if name == driver else None
+            resources = SYSTEM_RESOURCES if name == driver else None
             for number in range(HOG_PODS if name == hog else 1):
                 cluster.apply(tenants.agent(f"agent-{number}", name, resources=resources))
         for name in names:
