@@ -1,7 +1,7 @@
 """What the node agent costs on a real node, everything included, for ever more containers of the same sort.
 
-Its own cgroup says so: sampling, its watch of the pods, its report, and answering Prometheus. Containers are
-idle, as most agents are most of the time; then some of them burst; then they want more CPU than there is.
+Its pod's cgroups say so: sampling, deciding, its watches, its report, and answering Prometheus. Containers
+are idle, as most agents are most of the time; then some burst; then they want more CPU than there is.
 """
 
 import time
@@ -12,7 +12,7 @@ from typing import Final
 
 from e2e.harness import tenants
 from e2e.harness.agents import Agent
-from e2e.harness.cgroups import NodeCgroups, Reading, cpu_use
+from e2e.harness.cgroups import CpuUse, NodeCgroups, Reading, cpu_use
 from e2e.harness.cluster import Cluster, Container, Manifest
 from e2e.harness.node_agent import NodeAgent, Scrape
 from e2e.harness.wait import NotYet, wait_until
@@ -49,7 +49,7 @@ class Cost:
 
     Attributes:
         workload: its name.
-        working_set_bytes: of its cgroup, kernel memory in it.
+        working_set_bytes: kernel memory in it.
         usage_bytes: with the page cache.
         report_bytes: of its last report, as JSON.
         reports_per_minute: that the API server took.
@@ -173,8 +173,8 @@ def _followed(agent: NodeAgent, count: int) -> bool:
 
 def _over(agent: NodeAgent, count: int, workload: Workload, seconds: float, able: Sequence[Agent]) -> Cost:
     """The agent's cost over some time in which it is asked for its metrics now and then."""
-    cgroups = NodeCgroups(agent.node)
-    first, before = agent.scrape(), cgroups.read([agent.itself])[agent.itself]
+    cgroups, containers = NodeCgroups(agent.node), agent.containers()
+    first, before = agent.scrape(), cgroups.read(containers)
     turns = max(1, round(seconds / SCRAPE_SECONDS))
     for turn in range(turns):
         at_work = _some(able, turn, workload.at_once)
@@ -184,8 +184,9 @@ def _over(agent: NodeAgent, count: int, workload: Workload, seconds: float, able
         for one in at_work:
             one.burn(0)
         last = agent.scrape()
-    after = cgroups.read([agent.itself])[agent.itself]
-    return _cost(count, workload.name, (before, after), (first, last))
+    after = cgroups.read(containers)
+    uses = [cpu_use(before[container], after[container]) for container in containers]
+    return _cost(count, workload.name, uses, list(after.values()), (first, last))
 
 
 def _some(able: Sequence[Agent], turn: int, count: int) -> list[Agent]:
@@ -195,10 +196,14 @@ def _some(able: Sequence[Agent], turn: int, count: int) -> list[Agent]:
 
 
 def _cost(
-    count: int, workload: str, readings: tuple[Reading, Reading], scrapes: tuple[Scrape, Scrape]
+    count: int,
+    workload: str,
+    uses: Sequence[CpuUse],
+    readings: Sequence[Reading],
+    scrapes: tuple[Scrape, Scrape],
 ) -> Cost:
+    """Of all containers of the agent's pod: what they used meanwhile, and how they were at the end."""
     first, last = scrapes
-    use = cpu_use(*readings)
 
     def increase(name: str, **labels: str) -> float:
         return last.value(f"tenantquota_node_{name}", **labels) - first.value(
@@ -210,10 +215,10 @@ def _cost(
     return Cost(
         containers=count,
         workload=workload,
-        seconds=use.seconds,
-        millicores=use.millicores,
-        working_set_bytes=readings[1].working_set_bytes,
-        usage_bytes=readings[1].memory_used_bytes,
+        seconds=max(use.seconds for use in uses),
+        millicores=sum(use.millicores for use in uses),
+        working_set_bytes=sum(reading.working_set_bytes for reading in readings),
+        usage_bytes=sum(reading.memory_used_bytes for reading in readings),
         report_bytes=int(last.value("tenantquota_node_report_size_bytes")),
         reports_per_minute=increase("reports_written_total") / minutes,
         reasons={reason: int(increase("reports_total", reason=reason)) for reason in sorted(reasons)},

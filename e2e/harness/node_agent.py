@@ -101,6 +101,11 @@ class NodeAgent:
     def node(self) -> NodeName:
         return self.itself.node
 
+    def containers(self) -> list[Container]:
+        """Of its pod: the agent, and the writer of weights."""
+        running = self.cluster.running(self.itself.namespace)
+        return [container for container in running if container.pod == self.itself.pod]
+
     def page(self) -> str:
         """Its metrics as text."""
         path = f"/api/v1/namespaces/{self.itself.namespace}/pods/{self.itself.pod}:{PORT}/proxy/metrics"
