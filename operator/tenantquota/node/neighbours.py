@@ -90,12 +90,16 @@ class Neighbours:
         now = tick.at_ns / NANOSECONDS
         elapsed, self._at = (0.0 if self._at is None else now - self._at), now
         idle_before, self._idle_ms = self._idle_ms, self._idle.cpu_idle_ms()
+        if tick.gone:
+            tenants = {container.owner.tenant for container in containers}
+            self._quiet = {tenant: level for tenant, level in self._quiet.items() if tenant in tenants}
         if elapsed <= 0 or idle_before is None or self._idle_ms is None:
             return
         if tick.contended or self._state.active:
             over = self._judge(tick, containers, (self._idle_ms - idle_before) / elapsed)
         else:
             over = {}
+            self._note_harms([])
             self._learn(self._activities(_looked_at(containers, tick), tick), full=False)
         self._state, changes = yielding.step(self._state, over, now)
         if not (self._state.active or self._set or changes.ended or tick.appeared or not self._known):

@@ -46,6 +46,7 @@ class Node:
         self.at_ns = 100 * NANOSECONDS
         self.idle_ms = 0.0
         self.files = Files()
+        self.gone: list[Container] = []
         self.containers = {tenant: self._start(tenant, enforces=enforces) for tenant in tenants}
         self.counters = {tenant: [0, 0, 0, 0] for tenant in tenants}
         self.successor()
@@ -83,7 +84,8 @@ class Node:
             )
             if dispatches:
                 container.run_delays.append(RunDelay(self.at_ns, run_delay_ns, timeslices))
-        tick = Tick(0, self.at_ns, 0.0, [], [], contended)
+        tick = Tick(0, self.at_ns, 0.0, [], self.gone, contended)
+        self.gone = []
         self.neighbours.after_tick(tick, list(self.containers.values()))
 
     def calm(self, seconds: int = 1) -> None:
@@ -137,6 +139,13 @@ class TestYield:
             "hog made small wait 40 µs a dispatch, 5.0 times its quiet"
         )
         assert node.neighbours.findings == 1
+
+    def test_a_harm_of_long_ago_is_none_of_today(self, node: Node) -> None:
+        node.noise(2)
+        node.calm(100)
+        node.second(hog=(1900, 4000, 600))
+
+        assert [each.victims for each in node.holdings] == [()]
 
     def test_all_is_given_back(self, node: Node) -> None:
         node.noise(3)
@@ -222,8 +231,20 @@ class TestEnds:
 
     def test_a_tenant_that_is_gone_no_longer_yields(self, node: Node) -> None:
         node.noise(2)
-        del node.containers["hog"]
+        node.gone.append(node.containers.pop("hog"))
         node.calm(int(QUIET_SECONDS) + 1)
 
         assert node.holdings == []
         assert node.weight("small") == SHARES
+
+    def test_nothing_is_remembered_of_tenants_that_are_gone(self, node: Node) -> None:
+        node.noise(2)
+        node.gone += node.containers.values()
+        node.containers.clear()
+        node.calm(100)
+
+        remembered = {
+            name: value for name, value in vars(node.neighbours).items() if isinstance(value, dict | set)
+        }
+        assert not any(remembered.values()), remembered
+        assert not node.neighbours._state.yields
