@@ -148,9 +148,14 @@ def test_observe_records_and_changes_nothing(
     begin(tenant, nodes)
     before = asked(nodes)
     begin(tenant, nodes, enforcement="Observe")
-    live(nodes, GREEDY)
-    message = tenant.wait_condition("WithinBudget", "False", "CpuOverBudget")
-    assert "2 containers would be lowered" in message
+    says = "2 containers would be lowered"
+
+    def told() -> bool:
+        live(nodes, GREEDY)
+        return says in tenant.condition("WithinBudget")["message"]
+
+    wait_until(told, what=f"WithinBudget to say that {says}", deadline_seconds=60, poll_seconds=1)
+    assert tenant.condition("WithinBudget")["reason"] == "CpuOverBudget"
     (decision,) = (each for each in tenant.status()["decisions"] if each["rule"] == "CpuSizedDown")
     assert (decision["outcome"], decision["target"]) == ("Observed", "2 pods")
     assert {each["pod"] for each in tenant.status()["hold"]["containers"]} == {"heavy", "heavier"}

@@ -9,7 +9,7 @@ import pytest
 from e2e.cluster.settings import NAMESPACE
 from e2e.harness.cgroups import node_bash
 from e2e.harness.cluster import DAEMON_SET, POD, Cluster, Manifest
-from e2e.harness.node_agent import DAEMON_SET_NAME, NodeAgent, agent_beside
+from e2e.harness.node_agent import CONTAINER, DAEMON_SET_NAME, NodeAgent, agent_beside
 from e2e.harness.wait import NotYet, wait_until
 from tests.integration.tenant import Tenant
 
@@ -240,7 +240,8 @@ class TestSafety:
         name = f"{agent.itself.pod}-without-host-pid"
         cluster.apply(without_host_pid(cluster, name, agent.node))
         try:
-            (itself,) = cluster.wait_ready(NAMESPACE, 1, selector="test=without-host-pid")
+            containers = cluster.wait_ready(NAMESPACE, 1, selector="test=without-host-pid")
+            (itself,) = (container for container in containers if container.name == CONTAINER)
             blind = NodeAgent(cluster, itself)
             of = {"namespace": tenant.namespace, "pod": "first"}
             wait_until(
