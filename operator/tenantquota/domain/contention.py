@@ -21,6 +21,8 @@ scatter by."""
 TAKES_FRACTION: Final = 0.8
 """A tenant that uses less than this of its share takes from nobody. It may seem to want more than its share
 all the same: one thread that waits all the time wants a CPU."""
+TAKES_MS: Final = 50.0
+"""And less than this is nothing to take from anybody, however little the system leaves."""
 OTHERS_MS: Final = 10.0
 """While all others together want less than this, nobody is there to be harmed."""
 HARM_FACTOR: Final = 2.0
@@ -94,7 +96,7 @@ class Over(NamedTuple):
     @property
     def takes(self) -> bool:
         """It has what it wants at the others' expense."""
-        return self.used_ms >= TAKES_FRACTION * self.share_ms
+        return self.used_ms >= max(TAKES_MS, TAKES_FRACTION * self.share_ms)
 
 
 class QuietLevel(NamedTuple):
