@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from e2e.bench import koordlet
 from e2e.harness.handmade import CGROUP_ROOT, Container, Kubelet
 from tenantquota.node.cgroups.files import ReadErrors
 from tenantquota.node.cgroups.node import NodeCgroups
@@ -30,31 +31,21 @@ from tenantquota.node.ticks import Ticks
 
 COUNTS: Final = (50, 150, 250)
 THREADS: Final = 3
-KOORDLET_MILLICORES: Final = 4.0
-"""koordlet with its PSI and CPI collectors, 150 containers: 0.6 core and 366 MiB."""
-KOORDLET_MEMORY_MIB: Final = 366
 
-IDLE: Final = """
+_THREADS: Final = """
 import sys, threading, time
 for _ in range(int(sys.argv[1]) - 1):
     threading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()
 print("ready", flush=True)
-time.sleep(1e6)
 """
-WAITING: Final = """
-import sys, threading, time
-for _ in range(int(sys.argv[1]) - 1):
-    threading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()
-print("ready", flush=True)
+"""So many threads that sleep, and what the main one does comes after."""
+IDLE: Final = f"{_THREADS}time.sleep(1e6)"
+WAITING: Final = f"""{_THREADS}
 while True:
     time.sleep(0.5)
 """
 """Wakes up twice a second and does next to nothing, as an agent does that waits for work."""
-BUSY: Final = """
-import sys, threading, time
-for _ in range(int(sys.argv[1]) - 1):
-    threading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()
-print("ready", flush=True)
+BUSY: Final = f"""{_THREADS}
 while True:
     time.sleep(1)
     end = time.process_time() + 0.002
@@ -190,7 +181,7 @@ def table(costs: Sequence[Cost]) -> str:
         lines.append(
             f"| {cost.containers} | {cost.workload} | {cost.millicores:.1f}"
             f" | **{cost.millicores_per_container:.3f}**"
-            f" | 1/{KOORDLET_MILLICORES / cost.millicores_per_container:.0f}"
+            f" | 1/{koordlet.MILLICORES_PER_CONTAINER / cost.millicores_per_container:.0f}"
             f" | {cost.memory_bytes / 2**20:.1f} MiB | {cost.resident_bytes / 2**20:.1f} MiB"
             f" | {cost.descriptors}"
             f" | {cost.tick_p50_seconds * 1000:.1f} / {cost.tick_p99_seconds * 1000:.1f} ms"

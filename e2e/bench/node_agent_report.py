@@ -4,14 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from e2e.bench import koordlet
 from e2e.bench.node_agent import Cost
 from e2e.harness.figures import REPORTS, write_report
 
 MIB: Final = 1 << 20
-KOORDLET_CONTAINERS: Final = 150
-KOORDLET_MILLICORES: Final = 600.0
-KOORDLET_MEMORY_BYTES: Final = 366 * MIB
-"""As koordlet's maintainers published it, with its PSI and CPI collectors."""
 GOAL_MILLICORES_PER_CONTAINER: Final = 0.05
 GOAL_MEMORY_BYTES: Final = 40 * MIB
 GOAL_PERIOD_ERROR_SECONDS: Final = 0.05
@@ -23,8 +20,8 @@ def table(costs: Sequence[Cost]) -> str:
         "| agent | containers | they are | millicores | per container | memory | report | reports a minute"
         " | period error p99 |",
         "|---|---:|---|---:|---:|---:|---:|---:|---:|",
-        f"| koordlet, published | {KOORDLET_CONTAINERS} | | {KOORDLET_MILLICORES:.0f}"
-        f" | {KOORDLET_MILLICORES / KOORDLET_CONTAINERS:.2f} | {KOORDLET_MEMORY_BYTES // MIB} MiB | | | |",
+        f"| koordlet, published | {koordlet.CONTAINERS} | | {koordlet.MILLICORES:.0f}"
+        f" | {koordlet.MILLICORES_PER_CONTAINER:.2f} | {koordlet.MEMORY_BYTES // MIB} MiB | | | |",
     ]
     lines += [
         f"| tenantquota-node | {cost.containers} | {cost.workload} | {cost.millicores:.1f}"
@@ -39,7 +36,7 @@ def table(costs: Sequence[Cost]) -> str:
 def markdown(machine: Mapping[str, Any], costs: Sequence[Cost]) -> str:
     most = max(costs, key=lambda cost: (cost.containers, cost.workload == "idle"))
     per_container, memory = most.millicores_per_container, most.working_set_bytes
-    times = KOORDLET_MILLICORES / KOORDLET_CONTAINERS / per_container
+    times = koordlet.MILLICORES_PER_CONTAINER / per_container
     where = ", ".join(f"{key} {value}" for key, value in machine.items())
     return "\n".join(
         [
@@ -77,9 +74,9 @@ def write(machine: Mapping[str, Any], costs: Sequence[Cost]) -> list[Path]:
         {
             "machine": machine,
             "koordlet": {
-                "containers": KOORDLET_CONTAINERS,
-                "millicores": KOORDLET_MILLICORES,
-                "memory_bytes": KOORDLET_MEMORY_BYTES,
+                "containers": koordlet.CONTAINERS,
+                "millicores": koordlet.MILLICORES,
+                "memory_bytes": koordlet.MEMORY_BYTES,
             },
             "goal": {
                 "millicores_per_container": GOAL_MILLICORES_PER_CONTAINER,

@@ -70,7 +70,17 @@ class _Rare:
 class _Followed:
     """A container that is read."""
 
-    __slots__ = ("container", "detail", "leaf", "limits", "reader", "stagger", "tasks", "tasks_look")
+    __slots__ = (
+        "container",
+        "detail",
+        "leaf",
+        "limits",
+        "reader",
+        "stagger",
+        "tasks",
+        "tasks_look",
+        "unsaid",
+    )
 
     def __init__(self, leaf: Leaf, container: Container, reader: Reader, tasks: Tasks, stagger: int) -> None:
         self.leaf = leaf
@@ -82,6 +92,8 @@ class _Followed:
         self.detail = _Rare(DETAIL_TICKS)
         self.limits = _Rare(RECHECK_TICKS)
         self.tasks_look = _Rare(TASKS_TICKS)
+        self.unsaid = False
+        """Its limits had changed when they were last read, of which the kernel had not told yet."""
 
     def close(self) -> None:
         self.tasks.close()
@@ -234,14 +246,16 @@ class Sampler:
     def _read_limits(self, followed: _Followed, number: int) -> None:
         """Always of use, whatever the container does: others write them."""
         written = followed.reader.limits_written()
+        if followed.unsaid and not written:
+            self.errors.count_reason("inotify", "missed")
+        followed.unsaid = False
         if not written and not followed.limits.is_due(number, None):
             return
         container, limits = followed.container, followed.reader.limits()
         if limits is None:
             followed.limits = _Rare(RECHECK_TICKS)  # due again at once
             return
-        if not written and container.limits is not None and limits[1:] != container.limits[1:]:
-            self.errors.count_reason("inotify", "missed")
+        followed.unsaid = not written and container.limits is not None and limits[1:] != container.limits[1:]
         followed.limits.done(number, None, followed.stagger)
         container.limits = limits
 

@@ -365,7 +365,24 @@ class TestLimits:
         case.tick(RECHECK_TICKS)
         assert case.container.limits is not None
         assert case.container.limits.cpu_milli == 700
+        case.tick()
         assert case.errors.counts == {("inotify", "missed"): 1}
+
+    def test_what_the_kernel_tells_a_moment_later_is_not_missed(
+        self, case: Case, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cgroup = case.start()
+        case.tick(2)
+        poll = case.cgroups.poll
+        monkeypatch.setattr(case.cgroups, "poll", lambda: None)
+        cgroup.write(
+            *(("cpu.cfs_quota_us", "70000\n") if case.version == 1 else ("cpu.max", "70000 100000\n"))
+        )
+        while case.container.limits is None or case.container.limits.cpu_milli != 700:
+            case.tick()
+        monkeypatch.setattr(case.cgroups, "poll", poll)
+        case.tick(2 * RECHECK_TICKS)
+        assert case.errors.total == 0
 
 
 class TestRareReads:

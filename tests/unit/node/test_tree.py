@@ -154,7 +154,24 @@ def test_what_the_kernel_did_not_tell_is_found_by_and_by_and_counted(watched: Ca
     case.node.add(UIDS[0], IDS[0])
     assert case.tree.look() == ([], [])  # nobody polled
     assert case.tree.look(everywhere=True) == ([], [case.leaf(0)])
+    assert case.errors.total == 0, "it may still come"
+    assert case.tree.look(everywhere=True) == ([], [])
     assert case.errors.counts == {("inotify", "missed"): 1}
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_what_the_kernel_tells_a_moment_later_is_not_missed(watched: Case, gone: bool) -> None:
+    """It happened between the poll and the look."""
+    case = watched
+    case.look()
+    container = case.node.add(UIDS[0], IDS[0])
+    if gone:
+        case.look()
+        container.remove()
+    assert case.tree.look(everywhere=True) == (([case.leaf(0)], []) if gone else ([], [case.leaf(0)]))
+    for _ in range(3):
+        assert case.look(everywhere=True) == ([], [])
+    assert case.errors.total == 0
 
 
 def test_a_look_everywhere_finds_nothing_new(watched: Case) -> None:

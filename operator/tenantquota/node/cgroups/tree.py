@@ -31,7 +31,7 @@ class Changes(NamedTuple):
 class _Directory:
     """A group of pods, a pod (it has a uid) or a leaf."""
 
-    __slots__ = ("changed", "children", "inode", "leaf", "path", "pod_uid", "watch")
+    __slots__ = ("changed", "children", "inode", "leaf", "path", "pod_uid", "unsaid", "watch")
 
     def __init__(
         self, path: str, inode: int | None, *, pod_uid: str | None = None, leaf: Leaf | None = None
@@ -43,11 +43,14 @@ class _Directory:
         self.leaf = leaf
         self.children: dict[str, _Directory] = {}
         self.changed = True
+        self.unsaid = False
+        """A change was found here of which the kernel has not told yet."""
         self.watch: int | None = None
         """None: not watched, so it is listed each time."""
 
     def mark(self, _name: str = "") -> None:
         self.changed = True
+        self.unsaid = False
 
     def find(self, path: str) -> "_Directory | None":
         """The directory of that path, which may be this one or below it."""
@@ -77,25 +80,31 @@ class Tree:
         self._watch = watch
         self._errors = errors
         self._tops: dict[str, _Directory] = {}
+        self._differing: set[_Directory] = set()
+        """Where a listing was not as before."""
 
     def look(self, *, everywhere: bool = False) -> Changes:
         """What came and went since the last look, as far as the kernel told (``Watch.poll``).
 
         Args:
-            everywhere: look where nothing is said to have changed, too. What only that finds counts as an
-                error of the file ``inotify``.
+            everywhere: look where nothing is said to have changed, too. What only that finds, and of which
+                nothing is said until the next such look either, counts as an error of the file ``inotify``:
+                what happens while this looks is told a moment later.
         """
         if everywhere or not self._tops:  # a kubelet that changes its cgroup driver makes another one
             for path in layout.find_kubepods(self._root):
                 self._tops.setdefault(path, _Directory(path, None))
         changes = self._visit_tops()
         if everywhere and self._watch:
-            for top in self._tops.values():
-                for directory in top.family():
-                    directory.mark()
+            directories = [directory for top in self._tops.values() for directory in top.family()]
+            for directory in directories:
+                if directory.unsaid:
+                    self._errors.count_reason("inotify", "missed")
+                directory.mark()
+            self._differing.clear()
             unsaid = self._visit_tops()
-            if unsaid.gone or unsaid.appeared:
-                self._errors.count_reason("inotify", "missed")
+            for directory in directories:
+                directory.unsaid = directory.watch is not None and directory in self._differing
             changes.gone.extend(unsaid.gone)
             changes.appeared.extend(unsaid.appeared)
         return changes
@@ -131,6 +140,7 @@ class Tree:
         for name, child in list(directory.children.items()):
             if not self._visit(child, changes):
                 directory.mark()
+                self._differing.add(directory)
                 self._lose(directory.children.pop(name), changes)
         return True
 
@@ -158,9 +168,11 @@ class Tree:
             return True
         for name, child in list(directory.children.items()):
             if found.get(name) != child.inode:
+                self._differing.add(directory)
                 self._lose(directory.children.pop(name), changes)
         for name in found.keys() - directory.children.keys():
             if new := _child(directory, name, found[name]):
+                self._differing.add(directory)
                 directory.children[name] = new
                 if new.leaf is not None:
                     changes.appeared.append(new.leaf)

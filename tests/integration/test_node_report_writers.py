@@ -169,6 +169,7 @@ def test_belongs_to_the_node(agent: NodeAgent, cluster: Cluster) -> None:
     }
 
 
+@pytest.mark.exclusive
 def test_comes_back_when_it_was_deleted(agent: NodeAgent, cluster: Cluster) -> None:
     uid = agent.report()["metadata"]["uid"]
     cluster.delete(NODE_REPORT, agent.node)
