@@ -166,10 +166,8 @@ class TestComingAndGoing:
         cgroup = case.start(0)
         case.tick(3)
         old = case.container
-        case.start(5, pod=1)  # takes the inode number that would come next
-        cgroup.remove()
-        case.start(6, pod=1)
-        again = case.node.add(UIDS[0], IDS[0])
+        with cgroup.replaced():
+            again = case.node.add(UIDS[0], IDS[0])
         case.use_cpu(again, 1000)
         tick = case.tick()
         assert old in tick.gone

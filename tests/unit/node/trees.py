@@ -1,6 +1,8 @@
 """Fixture trees: what a node has at /sys/fs/cgroup, as plain files with the content of real ones."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -139,6 +141,18 @@ class Cgroup:
             for file in path.iterdir():
                 file.unlink()
             path.rmdir()
+
+    @contextmanager
+    def replaced(self) -> Iterator[None]:
+        """Removes it; what is made inside has inode numbers of its own, as in a cgroup file system, where
+        they aren't used again: one that is open isn't free."""
+        descriptors = [os.open(path, os.O_RDONLY) for path in self.directories.values()]
+        self.remove()
+        try:
+            yield
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
 
     def remove_pod(self) -> None:
         self.remove()
