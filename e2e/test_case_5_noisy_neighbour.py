@@ -92,8 +92,11 @@ def test_the_victim_is_answered_as_if_it_were_alone(neighbours: Neighbours, figu
         rounds["quiet"] += neighbours.load(ROUND_SECONDS).latencies_ms
         for name in ("observed", "enforced"):
             neighbours.enforce("Observe" if name == "observed" else "Enforce")
-            with neighbours.noise():
-                answers = neighbours.load(ROUND_SECONDS)
+            with neighbours.noise(), ThreadPoolExecutor() as threads:
+                load = threads.submit(neighbours.load, ROUND_SECONDS)
+                if name == "enforced":
+                    wait_until(neighbours.protects, what="the victim to be lifted", deadline_seconds=30)
+                answers = load.result()
             rounds[name] += answers.latencies_ms
             assert answers.failed == 0
     summaries = {name: Summary.of(values) for name, values in rounds.items()}

@@ -21,6 +21,8 @@ WORK_UNITS: Final = 250_000
 REQUESTS_PER_SECOND: Final = 8.0
 LEAST_RATIO: Final = 20
 """Of the victim's weight to the hog's: from here on the victim's latency is that of a quiet node."""
+LEAST_WEIGHT: Final = 2
+"""No pod has less; the pods here, which request 5m, have more of the kubelet."""
 HARMS: Final = "HarmsNeighbours"
 """The reason of condition Isolated."""
 SYSTEM_RESOURCES: Final = {"requests": {"cpu": "100m", "memory": "16Mi"}}
@@ -74,8 +76,22 @@ class Neighbours:
     def yields(self) -> bool:
         """The hog does, by the cgroup files; else NotYet says what these hold."""
         now = self.weights()
+        if max(now[self.hog]) > LEAST_WEIGHT or min(now[self.victim]) <= LEAST_WEIGHT:
+            raise NotYet(f"weights are {now}")
+        return True
+
+    def protects(self) -> bool:
+        """The victim, which waits, is lifted so far above the hog that this is felt no more; else NotYet."""
+        now = self.weights()
         if min(now[self.victim]) < LEAST_RATIO * max(now[self.hog]):
             raise NotYet(f"weights are {now}")
+        return True
+
+    def quiet(self) -> bool:
+        """Nobody on the node yields, and pods that request the same have the same weight; else NotYet."""
+        holds, now = self.agent.report().get("holds", []), self.weights()
+        if holds or now[self.hog] != now[self.victim] or max(now[self.hog]) <= LEAST_WEIGHT:
+            raise NotYet(f"weights are {now}, and holds {holds}")
         return True
 
     def enforce(self, enforcement: str) -> None:
@@ -126,7 +142,9 @@ def neighbours(
         (container,) = cluster.running(victim)
         (pod,) = cluster.pods(victim)
         agent = the_only(node_agents, {container.node})
-        yield Neighbours(cluster, hog, victim, (driver, "agent-0"), agent, pod["status"]["podIP"])
+        made = Neighbours(cluster, hog, victim, (driver, "agent-0"), agent, pod["status"]["podIP"])
+        wait_until(made.quiet, what="quiet after the start", deadline_seconds=60)
+        yield made
 
 
 def seconds_until(check: Callable[[], bool], what: str, deadline_seconds: float) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from e2e.harness.handmade import CGROUP_ROOT, Container, Kubelet
-from tenantquota.domain.yielding import LIFT
+from tenantquota.domain.weights import LIFT
 from tenantquota.node.cgroups.files import ReadErrors
 from tenantquota.node.containers import Owner
 from tenantquota.node.neighbours import Neighbours
@@ -49,7 +49,9 @@ class Node:
         self.followed = followed
         self.weights = Direct()
         self._proc = Proc(PROC_ROOT, ReadErrors())
-        self.neighbours = Neighbours("n1", self._proc, self.weights, (os.cpu_count() or 1) * 1000.0)
+        self.neighbours = Neighbours(
+            "n1", self._proc, self.weights, (os.cpu_count() or 1) * 1000.0, lambda: 10_000
+        )
         self.hog, self.small = self.start(kubelet, "hog"), self.start(kubelet, "small")
 
     def start(self, kubelet: Kubelet, tenant: str) -> Container:

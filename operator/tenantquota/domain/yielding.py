@@ -1,14 +1,14 @@
-"""When a tenant yields, when it no longer does, and the CPU weights by which it does.
+"""When a tenant yields, when it no longer does, and who is lifted meanwhile.
 
 A tenant that *yields* keeps its limits and runs on what others leave: its pods' cgroups get the least weight,
-and those of tenants within their share at least ``LIFT`` times that. It costs a tenant nothing while nobody
-else wants the CPU, so demand over the share is reason enough, before anyone is harmed.
+and those of tenants that wait within their share a multiple of that (see ``weights``). It costs a tenant
+nothing while nobody else wants the CPU, so demand over the share is reason enough, before anyone is harmed.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from tenantquota.domain.contention import Over
+from tenantquota.domain.contention import Activity, Over
 
 AT_ONCE_FACTOR: Final = 1.5
 """Demand of so many times the share is acted upon in the same second; less, in the second one in a row."""
@@ -17,23 +17,10 @@ QUIET_SECONDS: Final = 5.0
 LONGEST_QUIET_SECONDS: Final = 12.0
 """…and twice as long each time it starts again soon, up to this: the time to full give-back is 15 s."""
 SOON_SECONDS: Final = 60.0
-LIFT: Final = 20
-"""A victim's p99 is back at its quiet level from this ratio of weights on (design measurements; a ratio of 4
-leaves 1.6 times)."""
-LIFT_OF_ALL: Final = 10
-"""And no less than so many times what all that yield have together, however many pods they are: their
-neighbour is one of many to the scheduler, and so gets ten elevenths of the CPU if it wants that much."""
-V1_LEAST: Final = 2
-V1_MOST: Final = 262_144
-V2_LEAST: Final = 1
-V2_MOST: Final = 10_000
-V1_EXACT: Final = 10
-V2_EXACT: Final = 1
-"""Between weights below this the kernel shares inexactly: it divides a weight among the CPUs that a pod runs
-on, and reckons with whole shares (``scale_load_down``). Measured on two CPUs with ten pods of weight 2 and
-one of 20: 1087 and 649 ms/s, where both should have had the same; with 10 and 100, 799 and 871."""
-ROUNDABLE: Final = 3
-"""A weight of so many times the exact least is off by a sixth at most when it is rounded."""
+WAITS_MS: Final = 1.0
+"""A tenant whose threads waited less in a second needs no lift."""
+LIFTED_SECONDS: Final = 10.0
+"""A tenant that was lifted stays so until it did nothing for so long: while it is lifted, it hardly waits."""
 
 
 class Yield(NamedTuple):
@@ -111,50 +98,25 @@ def step(state: State, over: Mapping[str, Over], now: float) -> tuple[State, Cha
     return State(yields, suspects), Changes(tuple(begun), tuple(ended))
 
 
-class PodWeight(NamedTuple):
-    """A pod as the scheduler sees it."""
-
-    uid: str
-    tenant: str
-    kubelets: int
-    """What the kubelet gives it by its requests."""
-    busy: bool
-    """It used CPU of late: among a tenant's pods, these share what it gets."""
-
-
-def kubelet_weight(request_milli: int, *, version: int) -> int:
-    """The weight that the kubelet writes for a pod: ``MilliCPUToShares`` and, on cgroup v2,
-    ``CPUSharesToCPUWeight`` (k8s.io/kubernetes, pkg/kubelet/cm)."""
-    shares = min(V1_MOST, max(V1_LEAST, request_milli * 1024 // 1000))
-    return shares if version == 1 else 1 + (shares - 2) * 9999 // 262_142
-
-
-def weights(pods: Iterable[PodWeight], yielding: Mapping[str, int], *, version: int) -> dict[str, int]:
-    """The weights to write, by pod's uid; a pod that is not named keeps the kubelet's.
+def lifted(
+    former: Mapping[str, float], activities: Iterable[Activity], state: State, now: float
+) -> dict[str, float]:
+    """The tenants to be lifted above those that yield, and when each last had need of it: those that wait
+    while within their share, whoever makes them. None while nobody yields.
 
     Args:
-        yielding: ``spec.weight`` of the tenants that yield. Among these a tenant gets what its weight is
-            worth, however many pods it has.
+        former: the same of a second ago.
     """
+    yielding = state.active
     if not yielding:
         return {}
-    least, most = (V1_EXACT, V1_MOST) if version == 1 else (V2_EXACT, V2_MOST)
-    all_pods = list(pods)
-    busy = dict.fromkeys(yielding, 0)
-    before = 0
-    for pod in all_pods:
-        if pod.tenant in busy:
-            busy[pod.tenant] += pod.busy
-            before += pod.kubelets
-    smallest = min(weight / max(1, busy[tenant]) for tenant, weight in yielding.items())
-    ratios = {tenant: weight / max(1, busy[tenant]) / smallest for tenant, weight in yielding.items()}
-    wanted = sum(ratios[pod.tenant] for pod in all_pods if pod.tenant in ratios and pod.busy)
-    # As large as rounding needs; beyond the least no more in all than the kubelet gave these tenants, so that
-    # those who have no quota lose nothing.
-    unit = min(ROUNDABLE * least, max(least, int(before / wanted) if wanted else least))
-    given = {tenant: min(most, round(ratio * unit)) for tenant, ratio in ratios.items()}
-    together = sum(given[pod.tenant] for pod in all_pods if pod.tenant in given and pod.busy)
-    lifted = min(most, max(LIFT * max(given.values()), LIFT_OF_ALL * together))
-    return {
-        pod.uid: given[pod.tenant] if pod.tenant in given else max(lifted, pod.kubelets) for pod in all_pods
+    found = {
+        tenant: since
+        for tenant, since in former.items()
+        if tenant not in yielding and now - since < LIFTED_SECONDS
     }
+    for each in activities:
+        needs = each.waiting_ms >= WAITS_MS or (each.tenant in found and each.used_ms >= WAITS_MS)
+        if needs and each.tenant not in yielding and each.tenant not in state.suspects:
+            found[each.tenant] = now
+    return found

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from tenantquota.domain.usage import NANOSECONDS
+from tenantquota.domain.weights import spare_milli
 from tenantquota.kube.plain import ApiError, ApiServer, NodeIdentity, node_of
 from tenantquota.node.cgroups.files import ReadErrors
 from tenantquota.node.cgroups.layout import LayoutError
@@ -36,6 +37,8 @@ from tenantquota.settings import NodeSettings
 LOG: Final = logging.getLogger(__name__)
 
 SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+ALLOCATABLE: Final = "ALLOCATABLE_CPU_MILLI"
+"""In the environment: how much CPU the node has for pods, in millicores; without it, all its CPUs'."""
 MAX_BEAT_SECONDS: Final = 10.0
 """A sampler that did not tick for so long hangs, and is to be started anew."""
 
@@ -45,7 +48,7 @@ def run(settings: NodeSettings, environment: Mapping[str, str]) -> int:
     log_json(settings.log_level)
     try:
         api = ApiServer(settings.api_server or ApiServer.address(environment), settings.credentials)
-        agent = _Agent(settings, api, node_of(api.token()))
+        agent = _Agent(settings, api, node_of(api.token()), int(environment.get(ALLOCATABLE, 0)))
     except (ApiError, LayoutError, OSError) as error:
         LOG.error("%s", error)  # noqa: TRY400 - says what to do; a traceback would hide it
         return 1
@@ -53,7 +56,9 @@ def run(settings: NodeSettings, environment: Mapping[str, str]) -> int:
 
 
 class _Agent:
-    def __init__(self, settings: NodeSettings, api: ApiServer, node: NodeIdentity) -> None:
+    def __init__(
+        self, settings: NodeSettings, api: ApiServer, node: NodeIdentity, allocatable_milli: int
+    ) -> None:
         self._settings = settings
         self._node = node
         self._stop = threading.Event()
@@ -74,8 +79,11 @@ class _Agent:
             errors,
         )
         self._weights = WeightOrders(WeightFiles(settings.cgroup_root), settings.weights_socket)
-        capacity_ms = os.sysconf("SC_NPROCESSORS_ONLN") * 1000.0
-        self._neighbours = Neighbours(node.name, proc, self._weights, capacity_ms)
+        capacity_milli = os.sysconf("SC_NPROCESSORS_ONLN") * 1000
+        self._allocatable_milli = allocatable_milli or capacity_milli
+        self._neighbours = Neighbours(
+            node.name, proc, self._weights, float(capacity_milli), self._spare_milli
+        )
         self._ticks = Ticks(PERIOD_SECONDS, _signalled)
         self._totals = TenantTotals()
         self._leaks = LeakWatch()
@@ -95,6 +103,9 @@ class _Agent:
             settings.http_port,
             {"/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz},
         )
+
+    def _spare_milli(self) -> int:
+        return spare_milli(self._allocatable_milli, self._owners.cpu_requested_milli())
 
     def run(self) -> int:
         """Until a signal, or until a thread without which it would be blind or mute has ended; then 1."""

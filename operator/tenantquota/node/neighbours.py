@@ -1,13 +1,14 @@
 """Each second: who wants more than its share, whom that harms, and which weights follow."""
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, NamedTuple, Protocol
 
-from tenantquota.domain import contention, yielding
+from tenantquota.domain import contention, weights, yielding
 from tenantquota.domain.contention import Activity, Harm, Over, QuietLevel, Second
 from tenantquota.domain.usage import NANOSECONDS, increase
-from tenantquota.domain.yielding import PodWeight, State, Yield
+from tenantquota.domain.weights import PodWeight
+from tenantquota.domain.yielding import State, Yield
 from tenantquota.node.containers import Container
 from tenantquota.node.sampler import Tick
 
@@ -15,6 +16,8 @@ LOG: Final = logging.getLogger(__name__)
 
 BUSY_MS: Final = 10.0
 """A pod that uses so much CPU a second has a part in what its tenant gets."""
+AWAKE_MS: Final = 0.5
+"""One that uses less sleeps."""
 HARM_SECONDS: Final = 2
 """A harm is told once it was seen in so many of the last three seconds."""
 _MS: Final = 1_000_000
@@ -52,7 +55,7 @@ class _Pod(NamedTuple):
     enforces: bool
     weight: int
     kubelets: int
-    busy: bool
+    used_ms: float
 
 
 class Neighbours:
@@ -60,16 +63,22 @@ class Neighbours:
 
     Args:
         capacity_ms: CPU time that the node has in a second.
+        spare_milli: what ``domain.weights`` may lift pods by.
     """
 
-    def __init__(self, node: str, idle: Idle, weights: Weights, capacity_ms: float) -> None:
+    def __init__(
+        self, node: str, idle: Idle, weights: Weights, capacity_ms: float, spare_milli: Callable[[], int]
+    ) -> None:
         self._node = node
         self._idle = idle
         self._weights = weights
         self._capacity_ms = capacity_ms
+        self._spare_milli = spare_milli
         self._idle_ms: float | None = None
         self._at: float | None = None
         self._state = State()
+        self._lifted: dict[str, float] = {}
+        """The tenants that wait within their share, and when each last had need of a lift."""
         self._quiet: dict[str, QuietLevel] = {}
         self._harms: tuple[Harm, ...] = ()
         self._harmed: dict[str, int] = {}
@@ -96,12 +105,15 @@ class Neighbours:
         if elapsed <= 0 or idle_before is None or self._idle_ms is None:
             return
         if tick.contended or self._state.active:
-            over = self._judge(tick, containers, (self._idle_ms - idle_before) / elapsed)
+            activities = self._activities(containers, tick)
+            over = self._judge(activities, (self._idle_ms - idle_before) / elapsed)
         else:
+            activities = self._activities(_looked_at(containers, tick), tick)
             over = {}
             self._note_harms([])
-            self._learn(self._activities(_looked_at(containers, tick), tick), full=False)
+            self._learn(activities, full=False)
         self._state, changes = yielding.step(self._state, over, now)
+        self._lifted = yielding.lifted(self._lifted, activities, self._state, now)
         if not (self._state.active or self._set or changes.ended or tick.appeared or not self._known):
             return
         pods = _pods(containers, self._weights.version)
@@ -111,9 +123,8 @@ class Neighbours:
         for ended in changes.ended:
             self._tell("TenantNoLongerYields", ended, pods)
 
-    def _judge(self, tick: Tick, containers: Collection[Container], idle_ms: float) -> dict[str, Over]:
+    def _judge(self, activities: Collection[Activity], idle_ms: float) -> dict[str, Over]:
         """Who is over its share in this second; notes whom that harms."""
-        activities = self._activities(containers, tick)
         used_ms = sum(each.used_ms for each in activities)
         others_ms = max(0.0, self._capacity_ms - idle_ms - used_ms)
         second = Second(self._capacity_ms, idle_ms, tuple(activities), others_ms)
@@ -194,11 +205,15 @@ class Neighbours:
         here: a predecessor may have changed them."""
         active = self._state.active
         enforced = {pod.tenant: pod.weight for pod in pods.values() if pod.enforces and pod.tenant in active}
-        wanted = yielding.weights(
-            (PodWeight(uid, pod.tenant, pod.kubelets, pod.busy) for uid, pod in pods.items() if pod.enforces),
-            enforced,
-            version=self._weights.version,
-        )
+        wanted: dict[str, int] = {}
+        if enforced:
+            wanted = weights.weights(
+                [self._as_scheduled(uid, pod) for uid, pod in pods.items() if pod.enforces],
+                enforced,
+                self._lifted,
+                self._spare_milli(),
+                version=self._weights.version,
+            )
         self._known &= {pod.path for pod in pods.values()}
         self._set = {path: kubelets for path, kubelets in self._set.items() if path in self._known}
         orders = []
@@ -218,6 +233,11 @@ class Neighbours:
                 orders.append((pod.path, target))
         if orders:
             self._weights.give(orders)
+
+    def _as_scheduled(self, uid: str, pod: _Pod) -> PodWeight:
+        # One that was lifted stays so while its tenant is, so that it isn't written each second.
+        awake = pod.used_ms >= AWAKE_MS or pod.path in self._set
+        return PodWeight(uid, pod.tenant, pod.kubelets, pod.used_ms >= BUSY_MS, awake)
 
     def _holding(self, of: Yield, harms: Iterable[Harm]) -> Holding:
         mine = [harm for harm in harms if any(each.tenant == of.tenant for each in harm.culprits)]
@@ -252,9 +272,9 @@ def _pods(containers: Iterable[Container], version: int) -> dict[str, _Pod]:
         owner, sample, before = container.owner, container.samples.latest, container.samples.previous
         used_ns = increase(before and before.cpu_usage_ns, sample and sample.cpu_usage_ns) or 0
         former = found.get(container.pod_uid)
-        busy = used_ns >= BUSY_MS * _MS or (former is not None and former.busy)
-        kubelets = yielding.kubelet_weight(owner.cpu_request_milli, version=version)
+        used_ms = used_ns / _MS + (former.used_ms if former is not None else 0.0)
+        kubelets = weights.kubelet_weight(owner.cpu_request_milli, version=version)
         found[container.pod_uid] = _Pod(
-            container.pod_path, owner.tenant, owner.enforces, owner.weight, kubelets, busy
+            container.pod_path, owner.tenant, owner.enforces, owner.weight, kubelets, used_ms
         )
     return found

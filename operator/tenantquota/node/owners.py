@@ -18,6 +18,8 @@ PODS: Final = "/api/v1/pods"
 QUOTAS: Final = f"/apis/{GROUP}/{VERSION}/tenantquotas"
 _STATUSES: Final = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 
+_ENDED: Final = ("Succeeded", "Failed")
+
 
 class Pod(NamedTuple):
     """What of a pod matters here."""
@@ -30,6 +32,7 @@ class Pod(NamedTuple):
     settled: bool
     """The kubelet has told of every container that is to run now."""
     cpu_request_milli: int = 0
+    """Nothing once it has ended."""
 
 
 class Quota(NamedTuple):
@@ -64,7 +67,7 @@ def read_pod(manifest: Any) -> tuple[str, Pod]:
             labels,
             containers,
             _is_settled(spec, status),
-            _cpu_request_milli(spec),
+            0 if status.get("phase") in _ENDED else _cpu_request_milli(spec),
         )
         return metadata["uid"], pod
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -188,6 +191,10 @@ class TenantsPods:
     @property
     def revision(self) -> int:
         return self._pods.revision + self._quotas.revision
+
+    def cpu_requested_milli(self) -> int:
+        """By all pods of the node together, whoever's they are."""
+        return sum(pod.cpu_request_milli for pod in self._pods.values())
 
     def count(self) -> int:
         """How many of the pods are tenants'."""

@@ -15,7 +15,7 @@ import struct
 from pathlib import Path
 from typing import Final, Self
 
-from tenantquota.domain.yielding import V1_LEAST, V1_MOST, V2_LEAST, V2_MOST
+from tenantquota.domain.weights import V1_LEAST, V1_MOST, V2_LEAST, V2_MOST
 from tenantquota.node.cgroups import layout
 from tenantquota.node.logs import log_json
 from tenantquota.settings import WeightsSettings

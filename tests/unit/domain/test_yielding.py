@@ -4,24 +4,23 @@ from collections.abc import Callable, Mapping
 from math import inf
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tenantquota.domain.contention import Activity, Over, Second, over_share
 from tenantquota.domain.shares import water_level
+from tenantquota.domain.weights import PodWeight, weights
 from tenantquota.domain.yielding import (
-    LIFT,
+    LIFTED_SECONDS,
     LONGEST_QUIET_SECONDS,
     QUIET_SECONDS,
-    PodWeight,
     State,
-    kubelet_weight,
+    lifted,
     step,
-    weights,
 )
 
 MUCH = Over("hog", 1900, 4000, 1000)
 LITTLE = Over("hog", 1000, 1200, 1000)
+SPARE_MILLI = 700
+"""Of a node of two CPUs, of which pods request little."""
 
 
 class TestStep:
@@ -96,80 +95,42 @@ class TestStep:
         assert changes.begun[0].quiet_seconds == QUIET_SECONDS
 
 
-class TestKubeletWeight:
-    @pytest.mark.parametrize(
-        ("milli", "v1", "v2"),
-        [(0, 2, 1), (1, 2, 1), (50, 51, 2), (100, 102, 4), (250, 256, 10), (500, 512, 20), (1000, 1024, 39)],
-    )
-    def test_as_the_kubelet_computes_it(self, milli: int, v1: int, v2: int) -> None:
-        assert kubelet_weight(milli, version=1) == v1
-        assert kubelet_weight(milli, version=2) == v2
+def activity(tenant: str, used_ms: float, waiting_ms: float) -> Activity:
+    return Activity(tenant, 100, used_ms, waiting_ms, 100, throttled=False)
 
 
-def pods(tenant: str, count: int, kubelets: int = 51, *, busy: bool = True) -> list[PodWeight]:
-    return [PodWeight(f"{tenant}-{number}", tenant, kubelets, busy) for number in range(count)]
+class TestLifted:
+    @pytest.fixture
+    def yields(self) -> State:
+        return step(State(), {"hog": MUCH}, 7.0)[0]
 
+    def test_who_waits_while_somebody_yields(self, yields: State) -> None:
+        seen = [activity("hog", 1900, 2100), activity("waits", 50, 30), activity("runs", 50, 0.1)]
 
-class TestWeights:
-    def test_while_nobody_yields_all_is_the_kubelets(self) -> None:
-        assert weights(pods("a", 3), {}, version=1) == {}
+        assert lifted({}, seen, yields, 7.0) == {"waits": 7.0}
+        assert lifted({}, seen, State(), 7.0) == {}
 
-    @pytest.mark.parametrize("version", [1, 2])
-    def test_others_get_twenty_times_as_much(self, version: int) -> None:
-        found = weights([*pods("hog", 1), *pods("small", 2)], {"hog": 100}, version=version)
+    def test_who_hardly_waits_any_more_stays_so_while_it_works(self, yields: State) -> None:
+        found = {"small": 7.0}
+        for second in range(8, 60):
+            found = lifted(found, [activity("small", 50, 0.1)], yields, float(second))
 
-        assert found["small-0"] == found["small-1"] >= LIFT * found["hog-0"]
+        assert found == {"small": 59.0}
 
-    @pytest.mark.parametrize("version", [1, 2])
-    def test_many_pods_that_yield_leave_the_others_ten_elevenths(self, version: int) -> None:
-        found = weights([*pods("hog", 30), *pods("small", 1)], {"hog": 100}, version=version)
+    def test_not_for_long_once_it_sleeps(self, yields: State) -> None:
+        assert lifted({"small": 7.0}, [], yields, 7.0 + LIFTED_SECONDS - 1) == {"small": 7.0}
+        assert lifted({"small": 7.0}, [], yields, 7.0 + LIFTED_SECONDS) == {}
 
-        assert found["small-0"] >= 10 * sum(found[f"hog-{number}"] for number in range(30))
+    def test_none_once_nobody_yields(self) -> None:
+        assert lifted({"small": 7.0}, [activity("small", 50, 30)], State(), 8.0) == {}
 
-    def test_nobody_gets_less_by_being_lifted(self) -> None:
-        found = weights([*pods("hog", 1, 10), *pods("big", 1, 4096)], {"hog": 100}, version=1)
+    def test_who_is_found_over_its_share_is_lifted_no_more(self, yields: State) -> None:
+        assert lifted({"hog": 6.0}, [activity("hog", 1900, 2100)], yields, 7.0) == {}
 
-        assert found["big-0"] == 4096
+    def test_who_may_turn_out_to_be_over_its_share_is_not_lifted(self, yields: State) -> None:
+        state, _ = step(yields, {"hog": MUCH, "other": LITTLE._replace(tenant="other")}, 8.0)
 
-    @pytest.mark.parametrize("version", [1, 2])
-    @pytest.mark.parametrize(("weight", "ratio"), [(100, 1.0), (300, 3.0)])
-    def test_shares_belong_to_tenants_not_to_pods(self, version: int, weight: int, ratio: float) -> None:
-        kubelets = kubelet_weight(50, version=version)
-        all_pods = [*pods("many", 10, kubelets), *pods("one", 1, kubelets)]
-        found = weights(all_pods, {"many": 100, "one": weight}, version=version)
-
-        many = sum(found[f"many-{number}"] for number in range(10))
-        assert found["one-0"] / many == pytest.approx(ratio, rel=0.1)
-
-    def test_only_busy_pods_share(self) -> None:
-        all_pods = [*pods("many", 1), *pods("one", 1)]
-        idle = [PodWeight(f"many-{n}", "many", 51, busy=False) for n in range(1, 10)]
-        found = weights([*all_pods, *idle], {"many": 100, "one": 100}, version=1)
-
-        assert found["many-0"] == found["one-0"]
-
-    @given(
-        st.integers(1, 2),
-        st.lists(
-            st.tuples(st.integers(1, 30), st.integers(0, 4000), st.integers(1, 10_000)),
-            min_size=1,
-            max_size=5,
-        ),
-    )
-    def test_weights_are_the_kernels_and_the_sum_of_the_yielding_does_not_grow(
-        self, version: int, of: list[tuple[int, int, int]]
-    ) -> None:
-        all_pods = [
-            pod
-            for number, (count, milli, _) in enumerate(of)
-            for pod in pods(f"t{number}", count, kubelet_weight(milli, version=version))
-        ]
-        found = weights(all_pods, {f"t{number}": each[2] for number, each in enumerate(of)}, version=version)
-
-        assert all(
-            (2 if version == 1 else 1) <= each <= (262_144 if version == 1 else 10_000)
-            for each in found.values()
-        )
+        assert lifted({}, [activity("other", 1000, 200)], state, 8.0) == {}
 
 
 class Node:
@@ -179,15 +140,20 @@ class Node:
 
     def __init__(self, demands: Mapping[str, Callable[[float], float]], pods_of: Mapping[str, int]) -> None:
         self.demands = demands
-        self.pods = [pod for tenant, count in pods_of.items() for pod in pods(tenant, count)]
+        self.pods = [
+            PodWeight(f"{tenant}-{number}", tenant, 51, busy=True)
+            for tenant, count in pods_of.items()
+            for number in range(count)
+        ]
         self.state = State()
+        self.lifted: dict[str, float] = {}
         self.now = 0.0
         self.used: dict[str, list[float]] = {tenant: [] for tenant in demands}
         self.changes: list[tuple[float, str]] = []
 
     def second(self) -> None:
         yielding = dict.fromkeys(self.state.active, 100)
-        given_ = weights(self.pods, yielding, version=1)
+        given_ = weights(self.pods, yielding, self.lifted, SPARE_MILLI, version=1)
         weight = {
             tenant: sum(given_.get(pod.uid, pod.kubelets) for pod in self.pods if pod.tenant == tenant)
             for tenant in self.demands
@@ -205,6 +171,7 @@ class Node:
         self.now += 1.0
         over = over_share(Second(self.CAPACITY, self.CAPACITY - sum(used.values()), seen))
         self.state, changes = step(self.state, over, self.now)
+        self.lifted = lifted(self.lifted, seen, self.state, self.now)
         self.changes += [(self.now, f"{each.tenant} begins") for each in changes.begun]
         self.changes += [(self.now, f"{each.tenant} ends") for each in changes.ended]
         for tenant, amount in used.items():

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tenantquota.domain.usage import NANOSECONDS, RunDelay
-from tenantquota.domain.yielding import LIFT, QUIET_SECONDS
+from tenantquota.domain.weights import LIFT
+from tenantquota.domain.yielding import QUIET_SECONDS
 from tenantquota.node.containers import Container, Owner
 from tenantquota.node.neighbours import Holding, Neighbours
 from tenantquota.node.sampler import Tick
@@ -45,6 +46,7 @@ class Node:
     def __init__(self, *tenants: str, enforces: bool = True) -> None:
         self.at_ns = 100 * NANOSECONDS
         self.idle_ms = 0.0
+        self.spare_milli = 700
         self.files = Files()
         self.gone: list[Container] = []
         self.containers = {tenant: self._start(tenant, enforces=enforces) for tenant in tenants}
@@ -61,7 +63,7 @@ class Node:
 
     def successor(self) -> None:
         """Another agent, which knows nothing."""
-        self.neighbours = Neighbours("n1", self, self.files, CAPACITY_MS)
+        self.neighbours = Neighbours("n1", self, self.files, CAPACITY_MS, lambda: self.spare_milli)
 
     def cpu_idle_ms(self) -> float:
         return self.idle_ms
