@@ -1,5 +1,6 @@
 """How fast a noisy neighbour yields and gets back, and what its victim feels, over many onsets."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -23,12 +24,14 @@ class Result:
 
     Attributes:
         yields: from the onset of noise to the weights in the cgroup files.
+        written: from the look that found it to the weights in the files, by the agent's log.
         named: from the onset to the status that names the victim, of noise that nobody holds.
         given_back: from the end of noise to the old weights.
         latency_ms: of the victim's requests of some 20 ms of CPU, by what the hog did meanwhile.
     """
 
     yields: Summary
+    written: Summary
     named: Summary
     given_back: Summary
     latency_ms: dict[str, Summary]
@@ -58,14 +61,27 @@ def measure(
                 f"onset {number + 1:2} of {count}: yields after {found['yield_seconds'][-1]:.2f} s,"
                 f" given back after {found['give_back_seconds'][-1]:.1f} s"
             )
+        written = _written(of)
         named = _named(of, max(1, count // 4), say)
         latencies = _latencies(of, rounds, say)
     return Result(
         Summary.of(found["yield_seconds"]),
+        Summary.of(written),
         Summary.of(named),
         Summary.of(found["give_back_seconds"]),
         {name: Summary.of(values) for name, values in latencies.items()},
     )
+
+
+def _written(of: Neighbours) -> list[float]:
+    agent = of.agent.itself
+    lines = of.cluster.kubectl("logs", agent.pod, f"--namespace={agent.namespace}", "--container=node")
+    records = [json.loads(line).get("audit") or {} for line in lines.splitlines()]
+    return [
+        record["tookSeconds"]
+        for record in records
+        if record.get("rule") == "TenantYields" and record["tenant"] == of.hog
+    ]
 
 
 def _named(of: Neighbours, count: int, say: Callable[[str], None]) -> list[float]:
@@ -107,6 +123,7 @@ def markdown(machine: Mapping[str, Any], result: Result) -> str:
             "| seconds | onsets | median | p95 | most | goal (p95) |",
             "|---|---:|---:|---:|---:|---:|",
             _row("onset to the weights in the cgroup files", result.yields, 3.1),
+            _row("the look that finds it to the weights in the files", result.written, 0.1),
             _row("onset to the harm named in the status (not held)", result.named, 3.0),
             _row("end of noise to the old weights", result.given_back, 15.0),
             "",
@@ -125,7 +142,7 @@ def markdown(machine: Mapping[str, Any], result: Result) -> str:
 
 
 def _row(what: str, of: Summary, goal: float) -> str:
-    return f"| {what} | {of.count} | {of.median:.2f} | {of.p95:.2f} | {of.most:.2f} | {goal:.1f} |"
+    return f"| {what} | {of.count} | {of.median:.3g} | {of.p95:.3g} | {of.most:.3g} | {goal:.1f} |"
 
 
 def write(machine: Mapping[str, Any], result: Result) -> Sequence[Path]:

@@ -1,6 +1,7 @@
 """Each second: who wants more than its share, whom that harms, and which weights follow."""
 
 import logging
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, NamedTuple, Protocol
 
@@ -67,13 +68,20 @@ class Neighbours:
     """
 
     def __init__(
-        self, node: str, idle: Idle, weights: Weights, capacity_ms: float, spare_milli: Callable[[], int]
+        self,
+        node: str,
+        idle: Idle,
+        weights: Weights,
+        capacity_ms: float,
+        spare_milli: Callable[[], int],
+        clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._node = node
         self._idle = idle
         self._weights = weights
         self._capacity_ms = capacity_ms
         self._spare_milli = spare_milli
+        self._clock_ns = clock_ns
         self._idle_ms: float | None = None
         self._at: float | None = None
         self._state = State()
@@ -118,10 +126,11 @@ class Neighbours:
             return
         pods = _pods(containers, self._weights.version)
         self._set_weights(pods)
+        seconds = (self._clock_ns() - tick.at_ns) / NANOSECONDS
         for begun in changes.begun:
-            self._tell("TenantYields", begun, pods)
+            self._tell("TenantYields", begun, pods, seconds)
         for ended in changes.ended:
-            self._tell("TenantNoLongerYields", ended, pods)
+            self._tell("TenantNoLongerYields", ended, pods, seconds)
 
     def _judge(self, activities: Collection[Activity], idle_ms: float) -> dict[str, Over]:
         """Who is over its share in this second; notes whom that harms."""
@@ -245,7 +254,11 @@ class Neighbours:
         message = contention.told(mine[0], self._node) if mine else contention.wanted(over, self._node)
         return Holding(of.tenant, of.since, over, tuple(sorted(harm.victim for harm in mine)), message)
 
-    def _tell(self, rule: str, of: Yield, pods: Mapping[str, _Pod]) -> None:
+    def _tell(self, rule: str, of: Yield, pods: Mapping[str, _Pod], seconds: float) -> None:
+        """
+        Args:
+            seconds: from the moment at which the tick began to look to the weights in the files.
+        """
         own = [pod for pod in pods.values() if pod.tenant == of.tenant]
         message = contention.wanted(of.evidence, self._node)
         audit = {
@@ -253,6 +266,7 @@ class Neighbours:
             "tenant": of.tenant,
             "node": self._node,
             "since": round(of.since, 3),
+            "tookSeconds": round(seconds, 4),
             "window": of.evidence._asdict(),
             "mode": "Enforce" if all(pod.enforces for pod in own) else "Observe",
             "weights": {pod.path.rpartition("/")[2]: self._weights.read(pod.path) for pod in own},

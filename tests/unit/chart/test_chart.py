@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tenantquota.node.app import ALLOCATABLE
 from tenantquota.settings import WeightsSettings, parse
 
 Manifest = dict[str, Any]
@@ -233,6 +234,17 @@ class TestNode:
             ["node", "--cgroup-root=/host/sys/fs/cgroup", f"--system-namespaces={','.join(SYSTEM)}"]
         ), "the chart's defaults are the program's"
         assert of["ports"] == [{"name": "http", "containerPort": settings.http_port}]
+
+    def test_knows_the_nodes_allocatable_cpu(self, spec: Manifest, render: Render) -> None:
+        """What a container's CPU limit counts as where it has none; so it is asked of one that has none."""
+
+        def asks(spec: Manifest) -> Any:
+            (found,) = (each for each in spec["containers"][0]["env"] if each["name"] == ALLOCATABLE)
+            return found["valueFrom"]["resourceFieldRef"]
+
+        limited = find(render({"node.resources.limits.cpu": "1"}), "DaemonSet", "tenantquota-node")
+        assert asks(spec) == {"resource": "limits.cpu", "divisor": "1m"}
+        assert asks(limited["spec"]["template"]["spec"])["containerName"] == "weights"
 
     def test_may_do_nothing_to_the_node(self, spec: Manifest) -> None:
         of, _ = spec["containers"]

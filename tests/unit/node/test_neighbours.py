@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tenantquota.domain.usage import NANOSECONDS, RunDelay
-from tenantquota.domain.weights import LIFT
+from tenantquota.domain.weights import LIFT, V1_LEAST, kubelet_weight
 from tenantquota.domain.yielding import QUIET_SECONDS
 from tenantquota.node.containers import Container, Owner
 from tenantquota.node.neighbours import Holding, Neighbours
@@ -43,27 +43,29 @@ class Files:
 class Node:
     """Containers of one pod each; ``second`` gives what they did, by tenant."""
 
-    def __init__(self, *tenants: str, enforces: bool = True) -> None:
+    def __init__(self, *tenants: str, enforces: bool = True, request_milli: int = 50) -> None:
         self.at_ns = 100 * NANOSECONDS
         self.idle_ms = 0.0
         self.spare_milli = 700
         self.files = Files()
         self.gone: list[Container] = []
-        self.containers = {tenant: self._start(tenant, enforces=enforces) for tenant in tenants}
+        self.containers = {tenant: self._start(tenant, enforces, request_milli) for tenant in tenants}
         self.counters = {tenant: [0, 0, 0, 0] for tenant in tenants}
         self.successor()
         for _ in range(2):
             self.second(CAPACITY_MS, **dict.fromkeys(tenants, (1, 0, 1)))
 
-    def _start(self, tenant: str, *, enforces: bool) -> Container:
-        owner = Owner(tenant, tenant, "agent", "main", enforces=enforces, cpu_request_milli=50)
+    def _start(self, tenant: str, enforces: bool, request_milli: int) -> Container:
+        owner = Owner(tenant, tenant, "agent", "main", enforces=enforces, cpu_request_milli=request_milli)
         path = f"kubepods/burstable/pod-{tenant}"
-        self.files.values[path] = SHARES
+        self.files.values[path] = kubelet_weight(request_milli, version=1)
         return Container(tenant, f"uid-{tenant}", owner, self.at_ns, path)
 
     def successor(self) -> None:
         """Another agent, which knows nothing."""
-        self.neighbours = Neighbours("n1", self, self.files, CAPACITY_MS, lambda: self.spare_milli)
+        self.neighbours = Neighbours(
+            "n1", self, self.files, CAPACITY_MS, lambda: self.spare_milli, lambda: self.at_ns + 3_000_000
+        )
 
     def cpu_idle_ms(self) -> float:
         return self.idle_ms
@@ -205,8 +207,41 @@ class TestYield:
             "NeighbourHarmed",
             "TenantNoLongerYields",
         ]
+        assert audits(caplog)[0]["tookSeconds"] == 0.003
         assert observed.files.orders == []
         assert enforced.files.orders != []
+
+
+class TestLift:
+    @pytest.fixture
+    def node(self) -> Node:
+        """Of pods that request next to nothing."""
+        node = Node("hog", "small", "idle", request_milli=5)
+        node.calm(5)
+        return node
+
+    def test_who_waits_is_lifted_and_nobody_else(self, node: Node) -> None:
+        node.noise()
+
+        assert (node.weight("hog"), node.weight("small")) == (V1_LEAST, LIFT * V1_LEAST)
+        assert node.weight("idle") == 5
+
+    def test_by_no_more_than_there_is_room_for(self, node: Node) -> None:
+        node.spare_milli = 10
+        node.noise()
+
+        assert (node.weight("hog"), node.weight("small")) == (V1_LEAST, 15)
+
+    def test_stays_while_the_victim_works_and_ends_with_the_hold(self, node: Node) -> None:
+        for _ in range(30):
+            node.second(hog=(1900, 4000, 600), small=(60, 0.5, 1000))
+            node.noise()
+            assert node.weight("small") == LIFT * V1_LEAST
+        orders = len(node.files.orders)
+        assert orders == 2, "each was written once"
+        node.calm(10)
+
+        assert (node.weight("hog"), node.weight("small")) == (5, 5)
 
 
 class TestEnds:
