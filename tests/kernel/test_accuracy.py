@@ -48,6 +48,16 @@ for _ in range(int(sys.argv[2])):
 print("ready", flush=True)
 signal.pause()
 """
+ZOMBIES = """
+import os, signal, sys
+for _ in range(int(sys.argv[1])):
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+print("ready", flush=True)
+signal.pause()
+"""
 WRITE = """
 import mmap, os, sys, time
 size = int(sys.argv[2])
@@ -184,7 +194,15 @@ class TestProcesses:
         assert latest is not None
         assert (latest.processes, latest.threads) == (children + 1, children + 1 + threads)
         assert latest.open_files == 3 * (children + 1)
+        assert latest.zombies == 0
         container.end()
+
+    def test_zombies(self, followed: Followed, container: Container) -> None:
+        container.python(ZOMBIES, "12")
+        followed.tick(everything=True)
+        latest = followed[container].processes.latest
+        assert latest is not None
+        assert (latest.processes, latest.threads, latest.zombies) == (1, 1, 12)
 
 
 class TestIo:

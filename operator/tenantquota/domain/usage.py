@@ -64,6 +64,9 @@ class Processes(NamedTuple):
     processes: int | None
     open_files: int | None
     """Descriptors of all of them together."""
+    zombies: int | None = None
+    """Tasks that have ended and that nobody has waited for: the pids controller counts them, and the lists of
+    processes and threads don't name them."""
 
 
 class Limits(NamedTuple):

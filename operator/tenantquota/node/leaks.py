@@ -78,6 +78,8 @@ class _Watched:
         if counted is not None and counted.at_ns != self._counted_at_ns:
             self._counted_at_ns = counted.at_ns
             open_files, processes = counted.open_files, counted.processes
+            if processes is not None:
+                processes += counted.zombies or 0
         if container.limits is not self._limits_of:
             self._limits_of = container.limits
             self._limits = _limits(container.limits)

@@ -264,6 +264,8 @@ class Sampler:
         if followed.tasks_look.is_due(number, sample.cpu_usage_ns):
             followed.tasks_look.done(number, sample.cpu_usage_ns, followed.stagger)
             processes, delay = tasks.look(self._clock_ns(), reader.process_ids, reader.thread_ids)
+            if processes.threads is not None:
+                processes = processes._replace(zombies=reader.zombies(processes.threads))
             container.processes.append(processes)
         elif waited:
             delay = tasks.run_delay(self._clock_ns(), reader.thread_ids)

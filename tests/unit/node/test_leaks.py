@@ -22,6 +22,7 @@ def live(
     memory: Callable[[int], int] = lambda _: 0,
     cpu_milli: int = 0,
     files: Callable[[int], int] = lambda _: 10,
+    zombies: Callable[[int], int] = lambda _: 0,
 ) -> None:
     """A tick a second; files and processes are counted every tenth."""
     for second in seconds:
@@ -34,7 +35,7 @@ def live(
             )
         )
         if second % 10 == 0:
-            of.processes.append(Processes((second + 1) * NANOSECONDS, 5, 2, files(second)))
+            of.processes.append(Processes((second + 1) * NANOSECONDS, 5, 2, files(second), zombies(second)))
         watch.after_tick([of])
 
 
@@ -63,6 +64,12 @@ def test_files_are_judged_by_the_looks_at_them() -> None:
     watch, of = LeakWatch(), container()
     live(watch, of, range(61), files=lambda second: 10 + 5 * second)
     assert kinds(watch) == [Kind.OPEN_FILES]
+
+
+def test_zombies_are_processes() -> None:
+    watch, of = LeakWatch(), container()
+    live(watch, of, range(200), zombies=lambda second: second)
+    assert kinds(watch) == [Kind.PROCESSES]
 
 
 def test_cpu_is_of_a_core_or_of_the_limit_below_one() -> None:

@@ -103,6 +103,13 @@ def test_half_of_the_limits_are_no_limits(case: Case) -> None:
 def test_threads_and_processes(case: Case) -> None:
     assert case.reader.thread_ids() == [841, 859]
     assert case.reader.process_ids() == [841]
+    assert case.reader.zombies(2) == 0
+
+
+def test_zombies_are_tasks_that_nobody_names(case: Case) -> None:
+    case.cgroup.write("pids.current", "7\n")
+    assert case.reader.zombies(2) == 5
+    assert case.reader.zombies(8) == 0, "one may have ended in between"
 
 
 THROTTLING = ["nr_periods", "nr_throttled", "throttled_ns"]

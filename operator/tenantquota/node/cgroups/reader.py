@@ -45,6 +45,7 @@ class Files(NamedTuple):
     io_bytes: File[tuple[int, int]]
     thread_ids: File[list[int]]
     process_ids: File[list[int]]
+    tasks: File[int]
 
 
 class Reader(ABC):
@@ -134,6 +135,12 @@ class Reader(ABC):
 
     def process_ids(self) -> list[int] | None:
         return self._files.process_ids.read()
+
+    def zombies(self, threads: int) -> int | None:
+        """How many tasks there are beside its living threads: ``pids.current`` counts a task until it is
+        waited for (kernel, Documentation/admin-guide/cgroup-v1/pids.rst)."""
+        tasks = self._files.tasks.read()
+        return None if tasks is None else max(0, tasks - threads)
 
     def close(self) -> None:
         self._limits_written.close()

@@ -61,6 +61,7 @@ class V1Reader(Reader):
             io_bytes=blkio.kept(IO_FILE, parsing.io_service_bytes),
             thread_ids=pids.seldom("tasks", parsing.ids),
             process_ids=pids.seldom("cgroup.procs", parsing.ids),
+            tasks=pids.seldom("pids.current", parsing.number),
         )
         limits_in = [f"{roots[controller]}/{path}" for controller in ("cpu", "memory")]
         super().__init__(files, Written(watch, limits_in, LIMIT_FILES, errors), clock_ns)

@@ -40,6 +40,7 @@ class V2Reader(Reader):
             io_bytes=group.kept("io.stat", parsing.io_stat),
             thread_ids=group.seldom("cgroup.threads", parsing.ids),
             process_ids=group.seldom("cgroup.procs", parsing.ids),
+            tasks=group.seldom("pids.current", parsing.number),
         )
         super().__init__(files, Written(watch, [path], LIMIT_FILES, errors), clock_ns)
         self._cpu_stat = group.kept("cpu.stat", parsing.cpu_stat_v2)
