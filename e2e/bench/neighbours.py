@@ -1,6 +1,7 @@
 """How fast a noisy neighbour yields and gets back, and what its victim feels, over many onsets."""
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -15,6 +16,10 @@ from e2e.harness.noise import Neighbours, seconds_until
 
 LEARNING_SECONDS: Final = 45.0
 ROUND_SECONDS: Final = 10.0
+CAPPED_MILLI: Final = 500
+"""Of each of the hog's two pods: about half of two CPUs together."""
+CAPPED: Final = "limited to its share"
+ON_OFF_PERIODS_SECONDS: Final = (5.0, 10.0, 20.0, 60.0)
 DEADLINE_SECONDS: Final = 60.0
 
 
@@ -28,6 +33,8 @@ class Result:
         named: from the onset to the status that names the victim, of noise that nobody holds.
         given_back: from the end of noise to the old weights.
         latency_ms: of the victim's requests of some 20 ms of CPU, by what the hog did meanwhile.
+        on_off_ms: the same beside a hog that is on and off, by the seconds of its period.
+        on_off_yields: how often the hog began to yield meanwhile.
     """
 
     yields: Summary
@@ -35,6 +42,8 @@ class Result:
     named: Summary
     given_back: Summary
     latency_ms: dict[str, Summary]
+    on_off_ms: dict[str, Summary]
+    on_off_yields: dict[str, int]
 
 
 def measure(
@@ -64,12 +73,15 @@ def measure(
         written = _written(of)
         named = _named(of, max(1, count // 4), say)
         latencies = _latencies(of, rounds, say)
+        on_off, on_off_yields = _on_off(of, rounds, say)
     return Result(
         Summary.of(found["yield_seconds"]),
         Summary.of(written),
         Summary.of(named),
         Summary.of(found["give_back_seconds"]),
         {name: Summary.of(values) for name, values in latencies.items()},
+        {name: Summary.of(values) for name, values in on_off.items()},
+        on_off_yields,
     )
 
 
@@ -100,17 +112,41 @@ def _named(of: Neighbours, count: int, say: Callable[[str], None]) -> list[float
 
 
 def _latencies(of: Neighbours, rounds: int, say: Callable[[str], None]) -> dict[str, list[float]]:
-    """Two quiet windows in each round, one held against the other: the noise floor."""
-    found: dict[str, list[float]] = {"quiet": [], "quiet again": [], "not held": [], "held": []}
+    """Two quiet windows in each round, one held against the other: the noise floor. What limits would do that
+    let the hog have its share and no more is held against the weights."""
+    found: dict[str, list[float]] = {"quiet": [], "quiet again": [], "not held": [], CAPPED: [], "held": []}
     for number in range(rounds):
         found["quiet"] += of.load(ROUND_SECONDS).latencies_ms
         for name, enforcement in (("not held", "Observe"), ("held", "Enforce")):
             of.enforce(enforcement)
             with of.noise():
                 found[name] += of.load(ROUND_SECONDS).latencies_ms
+        with of.capped(CAPPED_MILLI), of.noise():
+            found[CAPPED] += of.load(ROUND_SECONDS).latencies_ms
         found["quiet again"] += of.load(ROUND_SECONDS).latencies_ms
         say(f"round {number + 1} of {rounds}")
     return found
+
+
+def _on_off(
+    of: Neighbours, rounds: int, say: Callable[[str], None]
+) -> tuple[dict[str, list[float]], dict[str, int]]:
+    found: dict[str, list[float]] = {}
+    yields: dict[str, int] = {}
+    for period in ON_OFF_PERIODS_SECONDS:
+        times = max(2, round(rounds * ROUND_SECONDS / period))
+        before, name = len(_written(of)), f"on and off every {period:.0f} s"
+        with ThreadPoolExecutor() as threads:
+            load = threads.submit(of.load, times * period)
+            for _ in range(times):
+                with of.noise():
+                    time.sleep(period / 2)  # the load that is measured
+                time.sleep(period / 2)
+            found[name] = list(load.result().latencies_ms)
+        yields[name] = len(_written(of)) - before
+        say(f"{name}, {times} times: yields began {yields[name]} times")
+        seconds_until(of.quiet, "quiet", DEADLINE_SECONDS)
+    return found, yields
 
 
 def markdown(machine: Mapping[str, Any], result: Result) -> str:
@@ -132,8 +168,10 @@ def markdown(machine: Mapping[str, Any], result: Result) -> str:
             *(
                 f"| {name} | {each.count} | {each.median:.1f} | {each.p95:.1f} | {each.p99:.1f}"
                 f" | {each.p99 / quiet.p99:.2f} |"
-                for name, each in result.latency_ms.items()
+                for name, each in (result.latency_ms | result.on_off_ms).items()
             ),
+            "",
+            *(f"A hog {name} began to yield {count} times." for name, count in result.on_off_yields.items()),
             "",
             f"Measured on: {where}.",
             "",

@@ -1,14 +1,14 @@
 """A hog and its victim on one node, and what becomes of them."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from e2e.harness import agents, tenants
 from e2e.harness.agents import Agent, Answers
-from e2e.harness.cgroups import NodeCgroups
+from e2e.harness.cgroups import NodeCgroups, read_all
 from e2e.harness.cluster import TENANT_QUOTA, Cluster, Manifest, condition
 from e2e.harness.node_agent import NodeAgent, the_only
 from e2e.harness.wait import NotYet, wait_until
@@ -102,6 +102,28 @@ class Neighbours:
         for name in (self.hog, self.victim):
             patch = {"spec": {"enforcement": enforcement}}
             self.cluster.patch(TENANT_QUOTA, tenants.QUOTA, name, patch)
+
+    @contextmanager
+    def capped(self, cpu_milli: int) -> Iterator[None]:
+        """With lower limits of the hog's pods."""
+        before = self._limits_milli()
+        self.cluster.patch(TENANT_QUOTA, tenants.QUOTA, self.hog, tenants.limits(cpu=f"{cpu_milli}m"))
+        self._wait_limits({cpu_milli})
+        try:
+            yield
+        finally:
+            (old,) = before
+            self.cluster.patch(TENANT_QUOTA, tenants.QUOTA, self.hog, tenants.limits(cpu=f"{old}m"))
+            self._wait_limits(before)
+
+    def _limits_milli(self) -> set[int | None]:
+        readings = read_all(self.cluster.running(self.hog)).values()
+        return {reading.cpu_limit_millicores for reading in readings}
+
+    def _wait_limits(self, wanted: Set[int | None]) -> None:
+        wait_until(
+            lambda: self._limits_milli() == wanted, what=f"limits of {wanted} milli-CPU", deadline_seconds=60
+        )
 
     def status(self, tenant: str) -> dict[str, Any]:
         return dict(self.cluster.get(TENANT_QUOTA, tenants.QUOTA, tenant).get("status", {}))
