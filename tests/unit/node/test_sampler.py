@@ -376,8 +376,12 @@ class TestLimits:
         cgroup.write(
             *(("cpu.cfs_quota_us", "70000\n") if case.version == 1 else ("cpu.max", "70000 100000\n"))
         )
-        while case.container.limits is None or case.container.limits.cpu_milli != 700:
+        for _ in range(RECHECK_TICKS):
             case.tick()
+            if case.container.limits is not None and case.container.limits.cpu_milli == 700:
+                break
+        else:
+            pytest.fail("the change was not found")
         monkeypatch.setattr(case.cgroups, "poll", poll)
         case.tick(2 * RECHECK_TICKS)
         assert case.errors.total == 0

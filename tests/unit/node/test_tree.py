@@ -1,6 +1,7 @@
 """Which containers there are: with the kernel's word, without it, and whatever happens in between."""
 
 import errno
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -168,6 +169,23 @@ def test_what_the_kernel_tells_a_moment_later_is_not_missed(watched: Case, gone:
     for _ in range(3):
         assert case.look(everywhere=True) == ([], [])
     assert case.errors.total == 0
+
+
+def known_directories() -> int:
+    gc.collect()
+    return sum(type(each).__name__ == "_Directory" for each in gc.get_objects())
+
+
+def test_what_has_ended_is_forgotten(case: Case) -> None:
+    """Watched or not: an agent runs for months."""
+    case.look(everywhere=True)
+    before = known_directories()
+    for _ in range(20):
+        container = case.node.add(UIDS[0], IDS[0])
+        case.look(everywhere=True)
+        container.remove_pod()
+        case.look(everywhere=True)
+    assert known_directories() <= before + 1
 
 
 def test_a_look_everywhere_finds_nothing_new(watched: Case) -> None:

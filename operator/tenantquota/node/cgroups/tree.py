@@ -81,7 +81,7 @@ class Tree:
         self._errors = errors
         self._tops: dict[str, _Directory] = {}
         self._differing: set[_Directory] = set()
-        """Where a listing was not as before."""
+        """Where the last visit found other children than the one before."""
 
     def look(self, *, everywhere: bool = False) -> Changes:
         """What came and went since the last look, as far as the kernel told (``Watch.poll``).
@@ -101,7 +101,6 @@ class Tree:
                 if directory.unsaid:
                     self._errors.count_reason("inotify", "missed")
                 directory.mark()
-            self._differing.clear()
             unsaid = self._visit_tops()
             for directory in directories:
                 directory.unsaid = directory.watch is not None and directory in self._differing
@@ -120,6 +119,7 @@ class Tree:
                 pod.mark()
 
     def _visit_tops(self) -> Changes:
+        self._differing.clear()
         changes = Changes([], [])
         for path, top in list(self._tops.items()):
             if not self._visit(top, changes):
