@@ -13,11 +13,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         action="append",
         metavar="N",
-        help=f"run each case with N tenants; may be given more than once (default: {DEFAULT_TENANTS})",
+        help=f"run each case with N tenants; may be given more than once (default: {DEFAULT_TENANTS}, or what"
+        " the case has in DEFAULT_TENANTS)",
     )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "tenant_count" in metafunc.fixturenames:
-        counts = metafunc.config.getoption("--tenants") or DEFAULT_TENANTS
+        counts = metafunc.config.getoption("--tenants") or getattr(
+            metafunc.module, "DEFAULT_TENANTS", DEFAULT_TENANTS
+        )
         metafunc.parametrize("tenant_count", counts, scope="module", ids=lambda count: f"{count}-tenants")

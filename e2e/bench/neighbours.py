@@ -106,7 +106,7 @@ def _named(of: Neighbours, count: int, say: Callable[[str], None]) -> list[float
                 found.append(seconds_until(of.named, "the harm to be named", DEADLINE_SECONDS))
             load.result()
         say(f"the harm is named after {found[-1]:.2f} s")
-        seconds_until(lambda: of.isolated()["reason"] == "WithinShare", "the end of it", DEADLINE_SECONDS)
+        seconds_until(of.over, "the end of it", DEADLINE_SECONDS)
     of.enforce("Enforce")
     return found
 

@@ -1,4 +1,4 @@
-"""A hog and its victim on one node, and what becomes of them."""
+"""Hogs and their victim on one node, and what becomes of them."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
@@ -14,6 +14,7 @@ from e2e.harness.node_agent import NodeAgent, the_only
 from e2e.harness.wait import NotYet, wait_until
 
 HOG_PODS: Final = 2
+"""Of all hogs together."""
 HOG_CORES: Final = 4
 """Each of its pods wants so many."""
 WORK_UNITS: Final = 250_000
@@ -24,7 +25,8 @@ LEAST_RATIO: Final = 20
 LEAST_WEIGHT: Final = 2
 """No pod has less; the pods here, which request 5m, have more of the kubelet."""
 HARMS: Final = "HarmsNeighbours"
-"""The reason of condition Isolated."""
+WITHIN_SHARE: Final = "WithinShare"
+"""Reasons of condition Isolated."""
 SYSTEM_RESOURCES: Final = {"requests": {"cpu": "100m", "memory": "16Mi"}}
 """Of a pod that is no tenant's."""
 
@@ -36,19 +38,26 @@ def quota(tenant: str, weight: int = 100) -> Manifest:
 
 @dataclass
 class Neighbours:
-    """Two tenants; beside them a pod that is no tenant's, which sends the victim its requests."""
+    """Noisy tenants and one that suffers; beside them a pod that is no tenant's, which sends the victim its
+    requests, and tenants that do nothing."""
 
     cluster: Cluster
-    hog: str
+    hogs: tuple[str, ...]
     victim: str
+    bystanders: tuple[str, ...]
     driver: tuple[str, str]
     agent: NodeAgent
     address: str
 
+    @property
+    def hog(self) -> str:
+        """The first of them."""
+        return self.hogs[0]
+
     @contextmanager
     def noise(self) -> Iterator[None]:
-        """As much as the hog can make."""
-        hogs = [Agent(self.cluster, self.hog, item.pod) for item in self.cluster.running(self.hog)]
+        """As much as the hogs can make."""
+        hogs = [Agent(self.cluster, hog, item.pod) for hog in self.hogs for item in self.cluster.running(hog)]
         try:
             for each in hogs:
                 each.burn(HOG_CORES)
@@ -65,41 +74,41 @@ class Neighbours:
         )
 
     def weights(self) -> dict[str, set[int]]:
-        """Of the pods of hog and victim, by tenant."""
-        containers = [*self.cluster.running(self.hog), *self.cluster.running(self.victim)]
+        """Of the pods of hogs and victim, by tenant."""
+        of = (*self.hogs, self.victim)
+        containers = [item for tenant in of for item in self.cluster.running(tenant)]
         found = NodeCgroups(self.agent.node).pod_weights(containers)
         return {
-            tenant: {weight for item, weight in found.items() if item.namespace == tenant}
-            for tenant in (self.hog, self.victim)
+            tenant: {weight for item, weight in found.items() if item.namespace == tenant} for tenant in of
         }
 
     def yields(self) -> bool:
-        """The hog does, by the cgroup files; else NotYet says what these hold."""
+        """The hogs do, by the cgroup files; else NotYet says what these hold."""
         now = self.weights()
-        if max(now[self.hog]) > LEAST_WEIGHT or min(now[self.victim]) <= LEAST_WEIGHT:
+        if max(max(now[hog]) for hog in self.hogs) > LEAST_WEIGHT or min(now[self.victim]) <= LEAST_WEIGHT:
             raise NotYet(f"weights are {now}")
         return True
 
     def protects(self) -> bool:
-        """The victim, which waits, is lifted so far above the hog that this is felt no more; else NotYet."""
+        """The victim, which waits, is lifted so far above the hogs that it feels none; else NotYet."""
         now = self.weights()
-        if min(now[self.victim]) < LEAST_RATIO * max(now[self.hog]):
+        if min(now[self.victim]) < LEAST_RATIO * max(max(now[hog]) for hog in self.hogs):
             raise NotYet(f"weights are {now}")
         return True
 
     def quiet(self) -> bool:
         """Nobody on the node yields, and pods that request the same have the same weight; else NotYet."""
         holds, now = self.agent.report().get("holds", []), self.weights()
-        if holds or now[self.hog] != now[self.victim] or max(now[self.hog]) <= LEAST_WEIGHT:
+        if holds or len(set.union(*now.values())) > 1 or max(now[self.victim]) <= LEAST_WEIGHT:
             raise NotYet(f"weights are {now}, and holds {holds}")
         return True
 
     def enforce(self, enforcement: str) -> None:
         """
         Args:
-            enforcement: ``Enforce`` or ``Observe``, for both.
+            enforcement: ``Enforce`` or ``Observe``, for all of these.
         """
-        for name in (self.hog, self.victim):
+        for name in (*self.hogs, self.victim):
             patch = {"spec": {"enforcement": enforcement}}
             self.cluster.patch(TENANT_QUOTA, tenants.QUOTA, name, patch)
 
@@ -128,43 +137,63 @@ class Neighbours:
     def status(self, tenant: str) -> dict[str, Any]:
         return dict(self.cluster.get(TENANT_QUOTA, tenants.QUOTA, tenant).get("status", {}))
 
-    def isolated(self) -> dict[str, Any]:
-        """The hog's condition; empty while there is none."""
-        return condition({"status": self.status(self.hog)}, "Isolated") or {}
+    def isolated(self, tenant: str) -> dict[str, Any]:
+        """A tenant's condition; empty while there is none."""
+        return condition({"status": self.status(tenant)}, "Isolated") or {}
 
     def named(self) -> bool:
-        """The hog's status says whom it harms; else NotYet."""
-        told = self.isolated()
-        if told.get("reason") != HARMS:
-            raise NotYet(f"Isolated is {told}")
-        return f"made {self.victim} wait" in told["message"]
+        """The status of every hog says whom it harms; else NotYet."""
+        for hog in self.hogs:
+            told = self.isolated(hog)
+            if told.get("reason") != HARMS or f"made {self.victim} wait" not in told["message"]:
+                raise NotYet(f"Isolated of {hog} is {told}")
+        return True
+
+    def over(self) -> bool:
+        """No hog yields or harms anybody any more, by its status; else NotYet."""
+        for hog in self.hogs:
+            if (told := self.isolated(hog)).get("reason") != WITHIN_SHARE:
+                raise NotYet(f"Isolated of {hog} is {told}")
+        return True
+
+    def blamed(self) -> set[str]:
+        """The tenants that yield, by the node's report and by the status of each."""
+        told = {each for each in (self.victim, *self.bystanders) if self._is_blamed(each)}
+        return told | {each["tenant"] for each in self.agent.report().get("holds", [])}
+
+    def _is_blamed(self, tenant: str) -> bool:
+        return self.isolated(tenant).get("reason") != WITHIN_SHARE
 
 
 @contextmanager
 def neighbours(
-    cluster: Cluster, node_agents: dict[str, NodeAgent], *, bystanders: int = 0
+    cluster: Cluster, node_agents: dict[str, NodeAgent], *, hogs: int = 1, bystanders: int = 0
 ) -> Iterator[Neighbours]:
     """Running and answering.
 
     Args:
+        hogs: tenants that are noisy.
         bystanders: further tenants that do nothing.
     """
-    suffixes = ("hog", "victim", "driver", *(f"t{number:02d}" for number in range(bystanders)))
+    suffixes = (*(f"hog{number}" for number in range(hogs)), "victim", "driver")
+    suffixes += tuple(f"t{number:02d}" for number in range(bystanders))
     with cluster.temporary_namespaces("noise", *suffixes) as names:
-        hog, victim, driver, *others = names
-        for name in (hog, victim, *others):
+        noisy, (victim, driver, *others) = names[:hogs], names[hogs:]
+        pods_of = dict.fromkeys(names, 1) | dict.fromkeys(noisy, HOG_PODS // hogs)
+        for name in (*noisy, victim, *others):
             cluster.apply(quota(name))
-        for name in names:
+        for name, count in pods_of.items():
             resources = SYSTEM_RESOURCES if name == driver else None
-            for number in range(HOG_PODS if name == hog else 1):
+            for number in range(count):
                 cluster.apply(tenants.agent(f"agent-{number}", name, resources=resources))
-        for name in names:
-            for item in cluster.wait_ready(name, HOG_PODS if name == hog else 1):
+        for name, count in pods_of.items():
+            for item in cluster.wait_ready(name, count):
                 Agent(cluster, name, item.pod).wait_answering()
         (container,) = cluster.running(victim)
         (pod,) = cluster.pods(victim)
         agent = the_only(node_agents, {container.node})
-        made = Neighbours(cluster, hog, victim, (driver, "agent-0"), agent, pod["status"]["podIP"])
+        address = pod["status"]["podIP"]
+        made = Neighbours(cluster, tuple(noisy), victim, tuple(others), (driver, "agent-0"), agent, address)
         wait_until(made.quiet, what="quiet after the start", deadline_seconds=60)
         yield made
 
@@ -177,13 +206,13 @@ def seconds_until(check: Callable[[], bool], what: str, deadline_seconds: float)
 
 
 def onsets(of: Neighbours, count: int, deadline_seconds: float) -> dict[str, list[float]]:
-    """Some times over: noise until the hog yields, and quiet until all weights are as before. Seconds, as the
+    """Some times over: noise until the hogs yield, and quiet until all weights are as before. Seconds, as the
     cgroup files have it."""
     quiet = of.weights()
     found: dict[str, list[float]] = {"yield_seconds": [], "give_back_seconds": []}
     for _ in range(count):
         with of.noise():
-            found["yield_seconds"].append(seconds_until(of.yields, "the hog to yield", deadline_seconds))
+            found["yield_seconds"].append(seconds_until(of.yields, "the hogs to yield", deadline_seconds))
         found["give_back_seconds"].append(
             seconds_until(lambda: of.weights() == quiet, "the old weights", deadline_seconds)
         )
