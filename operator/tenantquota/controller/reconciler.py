@@ -15,7 +15,7 @@ from tenantquota.controller.moments import later, seconds_between, utc_now
 from tenantquota.controller.views import Views
 from tenantquota.domain.audit import decided, read_back
 from tenantquota.domain.budgets import resource_quota_name
-from tenantquota.domain.conditions import status_of, status_of_invalid, transitions
+from tenantquota.domain.conditions import leak_status_of, status_of, status_of_invalid, transitions
 from tenantquota.domain.cpu_budget import HOLD_SECONDS, Clock
 from tenantquota.domain.decisions import Outcome, Result, belongs, farewell, news, summarise
 from tenantquota.domain.holds import hold_of, phase_of, standing_of
@@ -58,8 +58,8 @@ class Reconciler:
             for invalid in seen.invalid:
                 await self._publish(invalid, status_of_invalid(invalid, self.now()), [])
             await self._release(plan)
-            due = [each.cpu.again_seconds for each in plan.quotas if each.cpu is not None]
-            return min((seconds for seconds in due if seconds is not None), default=None)
+            due = [seconds for each in plan.quotas for seconds in each.again_seconds]
+            return min(due, default=None)
 
     def gather(self, namespace: str) -> Observation:
         """All that is known of the namespace, without a request."""
@@ -118,7 +118,7 @@ class Reconciler:
         for result in results:
             if belongs(result, decisions):
                 account = plan.accounts.get(result.plan.pod.uid)
-                audit(decided(result, plan.quota, account, plan.cpu, now))
+                audit(decided(result, plan.quota, account, plan.cpu, now, plan.containment.held))
         problems = [budget_problem] if budget_problem else []
         problems += [f"{r.plan.pod.name}: {r.message}" for r in results if r.outcome is Outcome.FAILED]
         await self._publish(plan.quota, status_of(plan, problems, decisions, now, expires), decisions)
@@ -131,15 +131,14 @@ class Reconciler:
             audit(read_back(pod_plan, plan.quota, plan.accounts[pod_plan.pod.uid], rule, now))
 
     async def _note_hold(self, plan: QuotaPlan, expires: str) -> QuotaPlan:
-        """Writes a hold that begins, changes or ends into the status before any limit follows: whoever takes
-        over finds there what the pods are on their way to."""
+        """Writes a hold that begins, changes or ends, and what is contained, into the status before any limit
+        follows: whoever takes over finds there what the pods are on their way to."""
         quota = plan.quota
         hold = hold_of(plan.cpu, quota.status.hold, self.now(), expires)
-        status = quota.status
-        if hold != status.hold:
-            status = status.model_copy(
-                update={"hold": hold, "phase": phase_of(plan.cpu, yields=bool(plan.yielding))}
-            )
+        status, leaks = quota.status, leak_status_of(plan)
+        if (hold, leaks) != (status.hold, status.leaks):
+            phase = phase_of(plan.cpu, yields=bool(plan.yielding))
+            status = status.model_copy(update={"hold": hold, "phase": phase, "leaks": leaks})
             await self._write(quota, status)
         self.memory.note_budget(plan, self.monotonic())
         return replace(plan, quota=replace(quota, status=status))

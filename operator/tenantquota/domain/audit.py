@@ -5,10 +5,10 @@ correlation id of a resize is the pod's uid and the generation that it wrote, so
 restarted in between still closes what its predecessor began. CPU and memory are written as Kubernetes does.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from tenantquota.api.tenantquota import Enforcement
+from tenantquota.api.tenantquota import ContainedLeak, Enforcement
 from tenantquota.domain.cpu_budget import Verdict
 from tenantquota.domain.decisions import Result, correlation_id
 from tenantquota.domain.manifests import resources_body
@@ -28,6 +28,7 @@ def decided(
     account: NodeAccount | None,
     cpu: Verdict | None,
     now: str,
+    leaks: Iterable[ContainedLeak] = (),
 ) -> Iterator[Record]:
     """A record for each container that the step changes, or would.
 
@@ -36,6 +37,7 @@ def decided(
         account: what the agent of the pod's node said, if there is one.
         cpu: what the quota's CPU budget comes to, if it has one.
         now: RFC 3339.
+        leaks: those that are contained, or were.
     """
     plan, pod = result.plan, result.plan.pod
     change = plan.change or {}
@@ -45,7 +47,7 @@ def decided(
         yield _record(plan, container.name, quota, now) | {
             "correlationId": correlation_id(result, now),
             "rule": plan.rule.value,
-            "window": _window(plan, container.name, account, cpu),
+            "window": _window(plan, container.name, account, cpu) | _leak(plan, container.name, leaks),
             "old": resources_body(container.spec),
             "new": resources_body(change[container.name]),
             "outcome": result.outcome.value,
@@ -105,6 +107,23 @@ def _window(plan: PodPlan, container: str, account: NodeAccount | None, cpu: Ver
     if cpu is not None and plan.rule in {Rule.CPU_SIZED_DOWN, Rule.CPU_GIVEN_BACK}:
         window |= {"tenantCpuMilli": cpu.used_milli, "budgetCpuMilli": cpu.budget_milli}
     return window
+
+
+def _leak(plan: PodPlan, container: str, leaks: Iterable[ContainedLeak]) -> Record:
+    """The leak that a decision was about."""
+    if plan.rule not in {Rule.LEAK_CONTAINED, Rule.LEAK_RELEASED}:
+        return {}
+    of = (each for each in leaks if (each.uid, each.container) == (plan.pod.uid, container))
+    return next(({"leak": evidence_of(each)} for each in of), {})
+
+
+def evidence_of(leak: ContainedLeak) -> Record:
+    return {
+        "kind": leak.kind.value,
+        "since": leak.since,
+        "ratePerMinute": leak.rate_per_minute,
+        "evidence": leak.evidence,
+    }
 
 
 def _limits(found: Reported) -> Mapping[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tenantquota.api.leaks import Action
 from tenantquota.api.tenantquota import Enforcement, TenantQuotaStatus
 from tenantquota.domain.labels import Selector
 
@@ -57,6 +58,7 @@ class Quota:
     container: ContainerQuota
     budget: Budget
     enforcement: Enforcement
+    leak_action: Action = Action.REPORT
     status: TenantQuotaStatus = field(default_factory=TenantQuotaStatus)
 
     @property

@@ -9,6 +9,7 @@ from tenantquota.api.tenantquota import Usage
 from tenantquota.domain.budgets import BudgetChange, OwnedResourceQuota, plan_budgets
 from tenantquota.domain.cpu_budget import JUST_STARTED, Clock, Verdict
 from tenantquota.domain.holds import attribute, caps_of, standing_of, verdict_of
+from tenantquota.domain.leak_holds import NOT_CONTAINED, Containment, contain
 from tenantquota.domain.model import InvalidQuota, Pod, Quota
 from tenantquota.domain.reports import NodeAccount, ReportedLeak, Yielding, usage_to_show, use_of
 from tenantquota.domain.resizes import PodPlan, Setback, State, plan_pod, plan_release
@@ -66,11 +67,19 @@ class QuotaPlan:
     system: bool = False
     leaks: tuple[tuple[Pod, ReportedLeak], ...] = ()
     """Those that its pods' nodes report, as long as a report is not stale."""
+    containment: Containment = NOT_CONTAINED
+    """What is contained of them."""
 
     @property
     def acts(self) -> tuple[PodPlan, ...]:
         """The plans with something to do."""
         return tuple(plan for plan in self.pods if plan.change or plan.adopt)
+
+    @property
+    def again_seconds(self) -> tuple[float, ...]:
+        """When to look again though nothing is heard."""
+        due = (self.cpu.again_seconds if self.cpu else None, self.containment.again_seconds)
+        return tuple(seconds for seconds in due if seconds is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +115,14 @@ def _plan_quota(
     accounts = [(pod, seen.witness(pod).account) for pod in pods]
     known = {account.report.node: account for _, account in accounts if account is not None}
     before = standing_of(quota.status)
-    cpu = verdict_of(quota, accounts, before, seen.clocks.get(quota.uid, JUST_STARTED))
+    clock = seen.clocks.get(quota.uid, JUST_STARTED)
+    cpu = verdict_of(quota, accounts, before, clock)
+    containment = contain(quota, accounts, seen.setbacks, clock.of_pods)
 
     def plan(pod: Pod) -> PodPlan:
         caps = caps_of(pod, cpu.caps if cpu else {})
-        step = attribute(
-            plan_pod(pod, quota, seen.setbacks.get(pod.uid), caps), cpu, before.caps if before else {}
-        )
+        step = plan_pod(pod, quota, seen.setbacks.get(pod.uid), caps, containment.caps_of(pod))
+        step = attribute(containment.attribute(step), cpu, before.caps if before else {})
         return _awaited(hold_against(seen.witness(pod), step), seen.stale)
 
     return QuotaPlan(
@@ -135,6 +145,7 @@ def _plan_quota(
             if account is not None and not account.stale
             for leak in account.leaks_of(pod)
         ),
+        containment=containment,
     )
 
 

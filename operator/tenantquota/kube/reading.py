@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tenantquota.api import nodereport
+from tenantquota.api.leaks import Action
 from tenantquota.api.names import DECLARED_ANNOTATION, TENANT_LABEL
 from tenantquota.api.tenantquota import Budget as BudgetSpec
 from tenantquota.api.tenantquota import ContainerResources, LabelSelector, TenantQuotaSpec, TenantQuotaStatus
@@ -55,6 +56,7 @@ def read_quota(body: Body) -> Quota | InvalidQuota:
             container=_container_quota(spec.container),
             budget=_budget(spec.budget),
             enforcement=spec.enforcement,
+            leak_action=spec.leaks.action if spec.leaks else Action.REPORT,
             status=status,
         )
     except (ValidationError, QuantityError) as error:
@@ -211,4 +213,6 @@ def _leak(found: nodereport.LeakReport, heartbeat: datetime) -> ReportedLeak:
     if found.limit_in_seconds is not None:
         hit = heartbeat.astimezone(UTC) + timedelta(seconds=min(found.limit_in_seconds, MAX_LIMIT_SECONDS))
         limit_at = hit.strftime("%Y-%m-%dT%H:%MZ")
-    return ReportedLeak(found.uid, found.name, found.kind, found.since, limit_at, found.evidence)
+    return ReportedLeak(
+        found.uid, found.name, found.kind, found.since, limit_at, found.evidence, found.rate_per_minute
+    )

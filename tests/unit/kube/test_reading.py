@@ -270,5 +270,7 @@ def test_leaks_that_a_node_reports() -> None:
         "findings": [leak | {"limitInSeconds": limit} for limit in (None, 3600, 10**12)],
     }
     leaks = read_node_report(body).leaks
-    assert leaks[0] == ReportedLeak("u", "agent", Kind.MEMORY_SLOW, "2026-01-01T00:00:00Z", None, "it grew")
+    assert leaks[0] == ReportedLeak(
+        "u", "agent", Kind.MEMORY_SLOW, "2026-01-01T00:00:00Z", None, "it grew", 5
+    )
     assert [each.limit_at for each in leaks] == [None, "2026-01-01T01:10Z", "2027-01-01T00:10Z"]
