@@ -369,9 +369,30 @@ class ContainedLeak(Part):
     ended: bool = Field(False, description="The leak is over, and the limit is about to be given back.")
 
 
+class LeakRestart(Part):
+    """The last eviction of a pod because it leaks, or the last attempt."""
+
+    time: Timestamp = Field(description="When it was tried.")
+    pod: str = Field(max_length=253, description="The pod's name.")
+    uid: str = Field(max_length=36, description="The pod's uid.")
+    container: str = Field(max_length=63, description="The container that leaks.")
+    kind: Kind = Field(description="What leaks.")
+    since: Timestamp = Field(description="When the evidence begins.")
+    rate_per_minute: int = Field(ge=0, description="What is taken a minute: bytes, files or processes.")
+    evidence: str = Field(max_length=256, description="What was seen.")
+    outcome: str = Field(
+        description="Asked: the API server is asked. Applied: it agrees. Refused, Failed: it is tried again."
+        " Evicted: the pod runs no more. Observed: it would be evicted."
+    )
+    message: str = Field("", max_length=1024, description="Why it was refused.")
+    wait_seconds: int = Field(ge=0, description="From one eviction to the next of any of the tenant's pods.")
+    retry_seconds: int = Field(0, ge=0, description="From a refusal to the next attempt; 0: not refused.")
+
+
 class LeakStatus(Part):
     """What is done about leaks."""
 
+    restart: LeakRestart | None = Field(None, description="The last eviction of a pod that leaks.")
     contained: tuple[ContainedLeak, ...] = Field(
         (), max_length=500, description="The containers whose memory limits are lowered."
     )

@@ -8,9 +8,10 @@ restarted in between still closes what its predecessor began. CPU and memory are
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from tenantquota.api.tenantquota import ContainedLeak, Enforcement
+from tenantquota.api.tenantquota import ContainedLeak, Enforcement, LeakRestart
 from tenantquota.domain.cpu_budget import Verdict
 from tenantquota.domain.decisions import Result, correlation_id
+from tenantquota.domain.leak_restarts import correlation_id as restart_id
 from tenantquota.domain.manifests import resources_body
 from tenantquota.domain.model import Pod, Quota, Resources
 from tenantquota.domain.reports import NodeAccount, Reported
@@ -77,6 +78,36 @@ def read_back(
         }
 
 
+def evicted(
+    quota: Quota, restart: LeakRestart, pod: Pod | None, account: NodeAccount | None, now: str
+) -> Record:
+    """The record of an eviction that was decided, or of its end.
+
+    Args:
+        pod: None once it is no more.
+        account: what the agent of the pod's node said, if there is one.
+    """
+    window: Record = {} if pod is None else {"podGeneration": pod.generation}
+    if account is not None:
+        window |= {"node": account.report.node, "reportedAt": account.report.heartbeat}
+    return {
+        "time": now,
+        "mode": quota.enforcement.value,
+        "namespace": quota.namespace,
+        "pod": restart.pod,
+        "uid": restart.uid,
+        "container": restart.container,
+        "tenant": quota.tenant,
+        "quota": quota.name,
+        "quotaGeneration": quota.generation,
+        "correlationId": restart_id(restart),
+        "rule": Rule.LEAK_RESTARTED.value,
+        "window": window | {"leak": evidence_of(restart)},
+        "outcome": restart.outcome,
+        "message": restart.message,
+    }
+
+
 def _record(plan: PodPlan, container: str, quota: Quota | None, now: str) -> Record:
     pod: Pod = plan.pod
     return {
@@ -117,7 +148,7 @@ def _leak(plan: PodPlan, container: str, leaks: Iterable[ContainedLeak]) -> Reco
     return next(({"leak": evidence_of(each)} for each in of), {})
 
 
-def evidence_of(leak: ContainedLeak) -> Record:
+def evidence_of(leak: ContainedLeak | LeakRestart) -> Record:
     return {
         "kind": leak.kind.value,
         "since": leak.since,

@@ -55,8 +55,8 @@ def status_of(
 
 def leak_status_of(plan: QuotaPlan) -> LeakStatus | None:
     """What the status is to say of what is done about leaks."""
-    contained = plan.containment.held
-    return LeakStatus(contained=contained) if contained else None
+    contained, restart = plan.containment.held, plan.restarts.last
+    return LeakStatus(contained=contained, restart=restart) if contained or restart else None
 
 
 def status_of_invalid(quota: InvalidQuota, now: str) -> TenantQuotaStatus:

@@ -14,8 +14,10 @@ from tenantquota.api.tenantquota import (
 )
 from tenantquota.domain.budgets import hard_of, not_held, over_budget
 from tenantquota.domain.cpu_budget import Verdict
+from tenantquota.domain.decisions import Outcome
 from tenantquota.domain.holds import CPU_BUDGET
 from tenantquota.domain.leak_holds import MEMORY
+from tenantquota.domain.leak_restarts import BARE
 from tenantquota.domain.model import Pod
 from tenantquota.domain.plan import QuotaPlan
 from tenantquota.domain.quantities import format_cpu, format_memory
@@ -240,6 +242,11 @@ def _leak(pod: Pod, leak: ReportedLeak, plan: QuotaPlan) -> str:
     if leak.kind in MEMORY and (cap := plan.containment.caps.get((pod.uid, leak.container))):
         verb = "is" if plan.quota.enforces else "would be"
         done = f"; its memory limit {verb} lowered to {format_memory(cap)}"
+    if (pod, leak) in plan.restarts.bare:
+        done = f"; {BARE}"
+    last = plan.restarts.last
+    if last is not None and last.uid == pod.uid and last.outcome == Outcome.REFUSED:
+        done = f"; its eviction is refused and tried again: {last.message}"
     return f"{pod.name} ({leak.container}), since {leak.since}: {leak.evidence}{hit}{done}"
 
 

@@ -129,6 +129,8 @@ class Pod:
     pod_level_resources: bool = False
     node: str | None = None
     """Where it runs; None before it is scheduled."""
+    controlled: bool = False
+    """A controller (a ReplicaSet, a StatefulSet, …) makes it anew when it is gone."""
 
     @property
     def held(self) -> bool:

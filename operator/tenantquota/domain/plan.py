@@ -10,6 +10,7 @@ from tenantquota.domain.budgets import BudgetChange, OwnedResourceQuota, plan_bu
 from tenantquota.domain.cpu_budget import JUST_STARTED, Clock, Verdict
 from tenantquota.domain.holds import attribute, caps_of, standing_of, verdict_of
 from tenantquota.domain.leak_holds import NOT_CONTAINED, Containment, contain
+from tenantquota.domain.leak_restarts import NO_RESTARTS, Restarts, restarts_of
 from tenantquota.domain.model import InvalidQuota, Pod, Quota
 from tenantquota.domain.reports import NodeAccount, ReportedLeak, Yielding, usage_to_show, use_of
 from tenantquota.domain.resizes import PodPlan, Setback, State, plan_pod, plan_release
@@ -36,6 +37,8 @@ class Observation:
     """Quota's uid → for how long its status has shown the usage that it shows."""
     clocks: Mapping[str, Clock] = field(default_factory=dict)
     """Quota's uid → how long ago things happened to the hold for its CPU budget."""
+    restart_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Quota's uid → since the last attempt to evict one of its pods, where there was one."""
     system: bool = False
 
     def witness(self, pod: Pod) -> Witness:
@@ -69,6 +72,8 @@ class QuotaPlan:
     """Those that its pods' nodes report, as long as a report is not stale."""
     containment: Containment = NOT_CONTAINED
     """What is contained of them."""
+    restarts: Restarts = NO_RESTARTS
+    """What is restarted of them."""
 
     @property
     def acts(self) -> tuple[PodPlan, ...]:
@@ -78,7 +83,11 @@ class QuotaPlan:
     @property
     def again_seconds(self) -> tuple[float, ...]:
         """When to look again though nothing is heard."""
-        due = (self.cpu.again_seconds if self.cpu else None, self.containment.again_seconds)
+        due = (
+            self.cpu.again_seconds if self.cpu else None,
+            self.containment.again_seconds,
+            self.restarts.again_seconds,
+        )
         return tuple(seconds for seconds in due if seconds is not None)
 
 
@@ -118,6 +127,13 @@ def _plan_quota(
     clock = seen.clocks.get(quota.uid, JUST_STARTED)
     cpu = verdict_of(quota, accounts, before, clock)
     containment = contain(quota, accounts, seen.setbacks, clock.of_pods)
+    leaks = tuple(
+        (pod, leak)
+        for pod, account in accounts
+        if account is not None and not account.stale
+        for leak in account.leaks_of(pod)
+    )
+    running = {pod.uid for pod in seen.pods}
 
     def plan(pod: Pod) -> PodPlan:
         caps = caps_of(pod, cpu.caps if cpu else {})
@@ -139,13 +155,9 @@ def _plan_quota(
             if not account.stale and quota.tenant in account.report.yielding
         ),
         cpu,
-        leaks=tuple(
-            (pod, leak)
-            for pod, account in accounts
-            if account is not None and not account.stale
-            for leak in account.leaks_of(pod)
-        ),
+        leaks=leaks,
         containment=containment,
+        restarts=restarts_of(quota, leaks, running, seen.restart_seconds.get(quota.uid, inf)),
     )
 
 

@@ -29,7 +29,7 @@ MIN_CPU_LIMIT_MILLI: Final = 10
 
 
 class Rule(StrEnum):
-    """Why a pod is resized; the ``rule`` of decisions and audit records."""
+    """Why a pod is resized or evicted; the ``rule`` of decisions and audit records."""
 
     LIMITS_FOLLOW_QUOTA = "LimitsFollowQuota"
     MEMORY_STEPS_DOWN = "MemoryStepsDown"
@@ -40,6 +40,7 @@ class Rule(StrEnum):
     CPU_GIVEN_BACK = "CpuGivenBack"
     LEAK_CONTAINED = "LeakContained"
     LEAK_RELEASED = "LeakReleased"
+    LEAK_RESTARTED = "LeakRestarted"
 
 
 class State(StrEnum):

@@ -121,6 +121,7 @@ def read_pod(body: Body) -> Pod | None:
         static=_MIRROR_ANNOTATION in annotations,
         pod_level_resources=any((spec.get("resources") or {}).get(part) for part in ("limits", "requests")),
         node=spec.get("nodeName"),
+        controlled=any(owner.get("controller") for owner in metadata.get("ownerReferences") or ()),
     )
 
 
