@@ -9,10 +9,11 @@ import pytest
 
 from e2e.cluster.settings import NAMESPACE as OPERATOR_NAMESPACE
 from e2e.harness import tenants
-from e2e.harness.cluster import POD, Cluster, Container, Kind, Manifest
+from e2e.harness.cluster import POD, RESOURCE_QUOTA, Cluster, Container, Kind, Manifest
 from e2e.harness.controller import SELECTOR, find_controller
 from e2e.harness.tenants import QUOTA
 from e2e.harness.wait import NotYet, wait_until
+from tenantquota.domain.quantities import parse_memory_bytes
 from tests.integration.handmade_node import HandmadeNode, Leak
 from tests.integration.tenant import MI, Tenant, quiet
 
@@ -220,6 +221,32 @@ def test_usage_that_falls_is_followed_down_and_a_stale_report_holds_nothing(
         return True
 
     wait_until(back, what="the limit to come back", deadline_seconds=GIVEN_BACK_WITHIN_SECONDS)
+
+
+def test_the_room_in_a_budget_of_memory_is_kept_for_it(tenant: Tenant, node: HandmadeNode) -> None:
+    begin(tenant, "Contain", budget={"memory": "600Mi"})
+    start(tenant, node, "leaky")
+    node.leaks = [Leak("leaky")]
+    node.report()
+    limit = wait_contained(node, "leaky")
+
+    def wait_admitted(mib: int) -> None:
+        def so() -> bool:
+            found = tenant.cluster.get(RESOURCE_QUOTA, f"tenantquota-{QUOTA}", tenant.namespace)
+            hard = found.get("status", {}).get("hard", {}).get("limits.memory", "0")
+            if parse_memory_bytes(hard) != mib * MI:
+                raise NotYet(f"it is {hard}")
+            return True
+
+        wait_until(so, what=f"the ResourceQuota to admit {mib} MiB", deadline_seconds=DEADLINE_SECONDS)
+
+    wait_admitted(600 - (LIMIT_MIB - limit))
+    node.leaks = []
+    node.report()
+    wait_memory(node, "leaky", lambda limit: limit == LIMIT_MIB, GIVEN_BACK_WITHIN_SECONDS)
+    wait_admitted(600)
+    (outcome,) = (each["outcome"] for each in tenant.status()["decisions"] if each["rule"] == "LeakReleased")
+    assert outcome == "Applied", "it was not refused first"
 
 
 def test_observe_records_and_changes_nothing(tenant: Tenant, node: HandmadeNode) -> None:

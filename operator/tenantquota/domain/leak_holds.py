@@ -53,6 +53,21 @@ class Containment:
     again_seconds: float | None = None
     """When to look again though nothing is heard."""
 
+    @property
+    def reserved_bytes(self) -> int:
+        """By how much the limits are lowered that will come back. Not of those that come back now: for them the
+        ResourceQuota needs room first."""
+        return sum(
+            parse_memory_bytes(each.old_limit) - parse_memory_bytes(each.new_limit)
+            for each in self.held
+            if not each.ended
+        )
+
+    def kept(self) -> "Containment":
+        """The same with limits that are about to be given back as they are, until there is room for them."""
+        caps = {(each.uid, each.container): parse_memory_bytes(each.new_limit) for each in self.held}
+        return replace(self, caps=caps)
+
     def caps_of(self, pod: Pod) -> dict[str, int]:
         """By container."""
         return {name: cap for (uid, name), cap in self.caps.items() if uid == pod.uid}

@@ -6,7 +6,7 @@ from math import inf
 from typing import Final
 
 from tenantquota.api.tenantquota import Usage
-from tenantquota.domain.budgets import BudgetChange, OwnedResourceQuota, plan_budgets
+from tenantquota.domain.budgets import BudgetChange, OwnedResourceQuota, has_room, plan_budgets
 from tenantquota.domain.cpu_budget import JUST_STARTED, Clock, Verdict
 from tenantquota.domain.holds import attribute, caps_of, standing_of, verdict_of
 from tenantquota.domain.leak_holds import NOT_CONTAINED, Containment, contain
@@ -111,7 +111,8 @@ def plan_namespace(seen: Observation) -> NamespacePlan:
     # Whom a quota selects that can't be read, nobody knows: while there is one, nothing is given back.
     if seen.invalid:
         return NamespacePlan(quotas)
-    budgets = plan_budgets(((plan.quota, plan.pods) for plan in quotas), seen.resource_quotas)
+    held = ((plan.quota, plan.pods, plan.containment.reserved_bytes) for plan in quotas)
+    budgets = plan_budgets(held, seen.resource_quotas)
     left = (pod for pod in claims.free if pod.held and pod.uid not in seen.stale)
     releases = (plan_release(pod, seen.setbacks.get(pod.uid)) for pod in left)
     to_do = tuple(plan for plan in releases if plan.change or plan.state is not State.REFUSED)
@@ -127,6 +128,8 @@ def _plan_quota(
     clock = seen.clocks.get(quota.uid, JUST_STARTED)
     cpu = verdict_of(quota, accounts, before, clock)
     containment = contain(quota, accounts, seen.setbacks, clock.of_pods)
+    if not has_room(quota, seen.resource_quotas, containment.reserved_bytes):
+        containment = containment.kept()
     leaks = tuple(
         (pod, leak)
         for pod, account in accounts

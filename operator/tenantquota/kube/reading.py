@@ -179,12 +179,13 @@ def _pending(conditions: Iterable[Body]) -> PendingResize | None:
 
 
 def read_resource_quota(body: Body) -> OwnedResourceQuota:
-    hard = (body.get("spec") or {}).get("hard") or {}
+    hard, in_force = ((body.get(part) or {}).get("hard") or {} for part in ("spec", "status"))
     owners = body["metadata"].get("ownerReferences") or [{"uid": ""}]
     return OwnedResourceQuota(
         body["metadata"]["name"],
         owners[0]["uid"],
         {name: parse_memory_bytes(value) for name, value in hard.items()},
+        {name: parse_memory_bytes(value) for name, value in in_force.items()},
     )
 
 

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from tenantquota.api.leaks import Action, Kind
 from tenantquota.api.tenantquota import LeakStatus, TenantQuotaStatus
+from tenantquota.domain.budgets import OwnedResourceQuota
 from tenantquota.domain.conditions import status_of
 from tenantquota.domain.cpu_budget import Clock
 from tenantquota.domain.judgements import leak_free
 from tenantquota.domain.leak_holds import MIB, ROOM_BYTES, STEP_SECONDS, limit_above, next_cap
-from tenantquota.domain.model import Pod, QosClass
+from tenantquota.domain.model import Budget, Pod, QosClass
 from tenantquota.domain.plan import Observation, QuotaPlan, plan_namespace
 from tenantquota.domain.reports import ReportedLeak
 from tenantquota.domain.resizes import Rule, Setback, SetbackKind
@@ -36,7 +37,7 @@ def agent(limit: int = NORMAL, **fields: Any) -> Pod:
     return held(replace(IN_FORCE, memory_limit_bytes=limit * MI), declared={"agent": IN_FORCE}, **fields)
 
 
-def plan(
+def observation(
     of: Pod,
     *leaks: ReportedLeak,
     used: int = 100,
@@ -47,20 +48,37 @@ def plan(
     age_seconds: float = 0.0,
     normal: int = NORMAL,
     observe: bool = False,
-) -> QuotaPlan:
+    admitted_mib: int | None = None,
+) -> Observation:
+    """
+    Args:
+        admitted_mib: with a budget of 1 GiB, by what the API server admits.
+    """
     limit = (of.containers[0].spec.memory_limit_bytes or 0) // MI
     account = report((of, reported(memory_limit=limit, memory=used)), age_seconds=age_seconds)
     account = replace(account, report=replace(account.report, leaks=leaks))
-    mine = quota(memory=normal, leak_action=action, status=before or TenantQuotaStatus(), observe=observe)
-    seen = Observation(
+    mine = quota(
+        memory=normal,
+        leak_action=action,
+        status=before or TenantQuotaStatus(),
+        observe=observe,
+        budget=Budget(memory_bytes=None if admitted_mib is None else 1024 * MI),
+    )
+    hard = {"limits.memory": (admitted_mib or 0) * MI}
+    owned = OwnedResourceQuota("tenantquota-q", mine.uid, hard, hard)
+    return Observation(
         "acme",
         (mine,),
         pods=(of,),
+        resource_quotas=(owned,) if admitted_mib is not None else (),
         setbacks={of.uid: setback} if setback else {},
         witnesses={of.uid: Witness(account, acknowledged_seconds=60)},
         clocks={mine.uid: Clock(of_pods={} if resized_seconds is None else {of.name: resized_seconds})},
     )
-    return plan_namespace(seen).quotas[0]
+
+
+def plan(of: Pod, *leaks: ReportedLeak, **fields: Any) -> QuotaPlan:
+    return plan_namespace(observation(of, *leaks, **fields)).quotas[0]
 
 
 def memory_asked(of: QuotaPlan) -> int | None:
@@ -213,6 +231,27 @@ class TestEnds:
         broken = LeakStatus(contained=(entry.model_copy(update={"new_limit": "much"}),))
         of = plan(agent(), before=CONTAINED.model_copy(update={"leaks": broken}))
         assert status_after(of).leaks is None
+
+
+class TestBudget:
+    """What is held back of a budget of memory is kept from other pods."""
+
+    def written(self, of: Pod, *leaks: ReportedLeak, **fields: Any) -> tuple[int | None, int | None]:
+        """The memory limit that is asked for, and what the ResourceQuota is to hold, in MiB."""
+        seen = observation(of, *leaks, **fields)
+        found = plan_namespace(seen)
+        hard = next((each.hard["limits.memory"] // MI for each in found.budgets), None)
+        return memory_asked(found.quotas[0]), hard
+
+    def test_the_resource_quota_shrinks_with_the_limit(self) -> None:
+        assert self.written(agent(), leak(agent()), admitted_mib=1024) == (132, 1024 - 380)
+        contained = self.written(agent(132), leak(agent(132)), before=CONTAINED, admitted_mib=1024 - 380)
+        assert contained == (None, None)
+
+    def test_the_limit_comes_back_once_there_is_room(self) -> None:
+        ended = self.written(agent(132), before=CONTAINED, admitted_mib=1024 - 380)
+        assert ended == (None, 1024)
+        assert self.written(agent(132), before=CONTAINED, admitted_mib=1024) == (NORMAL, None)
 
 
 class TestTold:
