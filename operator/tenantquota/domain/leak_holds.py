@@ -55,7 +55,7 @@ class Containment:
 
     @property
     def reserved_bytes(self) -> int:
-        """By how much the limits are lowered that will come back. Not of those that come back now: for them the
+        """By how much limits are lowered that will come back. Not those that come back now: for them the
         ResourceQuota needs room first."""
         return sum(
             parse_memory_bytes(each.old_limit) - parse_memory_bytes(each.new_limit)
