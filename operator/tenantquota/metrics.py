@@ -34,6 +34,12 @@ class ControllerMetrics:
             ["rule", "outcome"],
             registry=registry,
         )
+        self.evictions = Counter(
+            "tenantquota_evictions",
+            "Evictions of pods that leak, by outcome.",
+            ["outcome"],
+            registry=registry,
+        )
         self.api_errors = Counter(
             "tenantquota_api_errors",
             "Requests that the API server refused or didn't answer, by what they were for.",

@@ -123,12 +123,19 @@ def _crd(
     }
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes what stands in several places out in each."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
 def files() -> dict[str, str]:
     """File name → content of everything in ``crds/``."""
     header = "# Generated from operator/tenantquota/api; run 'make crds' after a change there.\n"
     return {
         f"{crd['spec']['group']}_{crd['spec']['names']['plural']}.yaml": header
-        + yaml.safe_dump(crd, sort_keys=False, width=110, allow_unicode=True)
+        + yaml.dump(crd, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
         for crd in (tenantquota_crd(), nodereport_crd())
     }
 

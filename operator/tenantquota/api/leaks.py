@@ -1,4 +1,4 @@
-"""What leaks, and how sure that is: for the node agent too, which loads no pydantic."""
+"""What leaks, how sure that is, and what is done about it: for the node agent too, without pydantic."""
 
 from enum import StrEnum
 
@@ -19,3 +19,11 @@ class Stage(StrEnum):
     SUSPECTED = "suspected"
     CONFIRMED = "confirmed"
     ENDED = "ended"
+
+
+class Action(StrEnum):
+    """What is done about a confirmed leak."""
+
+    REPORT = "Report"
+    CONTAIN = "Contain"
+    RESTART = "Restart"

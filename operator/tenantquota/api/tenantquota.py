@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from tenantquota.api.leaks import Action, Kind
 from tenantquota.api.names import GROUP
 from tenantquota.api.schema import (
     CpuLimit,
@@ -182,7 +183,7 @@ class Enforcement(StrEnum):
 
 
 class Leaks(Part):
-    """When growth counts as a leak."""
+    """When growth counts as a leak, and what is done about it."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -194,6 +195,13 @@ class Leaks(Part):
         )
     )
 
+    action: Action = Field(
+        Action.REPORT,
+        description="What is done about a leak. Report tells of it. Contain also lowers the memory limit of a"
+        " container that leaks memory to what it uses plus a quarter, and gives it back once that is over."
+        " Restart also evicts the pod of a leak of memory, open files or processes if something makes it"
+        " anew, heeding PodDisruptionBudgets, one pod in 2 minutes at most and ever more rarely.",
+    )
     memory_fast_per_minute: MemoryGrowth = Field(
         "50Mi",
         description="Memory that grows by so much a minute is a leak within a minute (50Mi). Raise it where"
@@ -346,6 +354,50 @@ class Hold(Part):
     )
 
 
+class ContainedLeak(Part):
+    """A container whose memory limit is lowered because it leaks."""
+
+    pod: str = Field(max_length=253, description="The pod's name.")
+    uid: str = Field(max_length=36, description="The pod's uid.")
+    container: str = Field(max_length=63, description="The container's name.")
+    kind: Kind = Field(description="What it is that leaks.")
+    since: Timestamp = Field(description="When the evidence begins.")
+    rate_per_minute: int = Field(ge=0, description="What is taken a minute, in bytes.")
+    evidence: str = Field(max_length=256, description="What was seen when the limit was last lowered.")
+    old_limit: str = Field(description="Its memory limit otherwise.")
+    new_limit: str = Field(description="Its memory limit while it leaks.")
+    ended: bool = Field(False, description="The leak is over, and the limit is about to be given back.")
+
+
+class LeakRestart(Part):
+    """The last eviction of a pod because it leaks, or the last attempt."""
+
+    time: Timestamp = Field(description="When it was tried.")
+    pod: str = Field(max_length=253, description="The pod's name.")
+    uid: str = Field(max_length=36, description="The pod's uid.")
+    container: str = Field(max_length=63, description="The container that leaks.")
+    kind: Kind = Field(description="What it is that leaks.")
+    since: Timestamp = Field(description="When the evidence begins.")
+    rate_per_minute: int = Field(ge=0, description="What is taken a minute: bytes, files or processes.")
+    evidence: str = Field(max_length=256, description="What was seen.")
+    outcome: str = Field(
+        description="Asked: the API server is asked. Applied: it agrees. Refused, Failed: it is tried again."
+        " Evicted: the pod runs no more. Observed: it would be evicted."
+    )
+    message: str = Field("", max_length=1024, description="Why it was refused.")
+    wait_seconds: int = Field(ge=0, description="From one eviction to the next of any of the tenant's pods.")
+    retry_seconds: int = Field(0, ge=0, description="From a refusal to the next attempt; 0: not refused.")
+
+
+class LeakStatus(Part):
+    """What is done about leaks."""
+
+    restart: LeakRestart | None = Field(None, description="The last eviction of a pod that leaks.")
+    contained: tuple[ContainedLeak, ...] = Field(
+        (), max_length=500, description="The containers whose memory limits are lowered."
+    )
+
+
 class Decision(Part):
     """One decision about the tenant's pods, as in the audit log."""
 
@@ -375,6 +427,7 @@ class TenantQuotaStatus(Part):
     pods: int | None = Field(None, ge=0, description="Running and pending pods that the quota selects.")
     usage: Usage | None = Field(None, description="What the tenant's agents use together.")
     hold: Hold | None = Field(None, description="The measure in force against the tenant, if any.")
+    leaks: LeakStatus | None = Field(None, description="What is done about leaks, if anything.")
     decisions: tuple[Decision, ...] = Field(
         (), max_length=10, description="The last ten decisions, newest last."
     )

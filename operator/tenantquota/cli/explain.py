@@ -11,6 +11,7 @@ from tenantquota.api.tenantquota import (
     Decision,
     Enforcement,
     Hold,
+    LeakStatus,
     Phase,
     TenantQuota,
     TenantQuotaStatus,
@@ -29,11 +30,15 @@ _RULES: Final[Mapping[str, str]] = {
     Rule.CGROUP_PUT_RIGHT: "cgroup put right, which somebody else had changed",
     Rule.CPU_SIZED_DOWN: "CPU limit lowered, since the tenant used more than its budget",
     Rule.CPU_GIVEN_BACK: "CPU limit given back",
+    Rule.LEAK_CONTAINED: "memory limit lowered, since it leaks",
+    Rule.LEAK_RELEASED: "memory limit given back after a leak",
+    Rule.LEAK_RESTARTED: "evicted, since it leaks",
 }
 _OUTCOMES: Final[Mapping[str, str]] = {
     Outcome.REFUSED: "the API server refused it",
     Outcome.FAILED: "the API server didn't answer",
     Outcome.GONE: "the pod was gone",
+    Outcome.SKIPPED: "so it was left alone",
     Outcome.OBSERVED: "only recorded, as enforcement is Observe",
 }
 _PHASES: Final[Mapping[Phase, str]] = {
@@ -64,6 +69,7 @@ def explain(quota: Body, reports: Iterable[Body], now: datetime) -> str:
         _rules(metadata, parsed, tenant),
         _present(metadata, parsed, status, containers),
         _hold(status.hold, parsed.spec.enforcement, containers, now) if status.hold else [],
+        _leaks(status.leaks, parsed.spec.enforcement, now) if status.leaks else [],
         _conditions(status, now),
         _decisions(status.decisions, now),
     ]
@@ -168,6 +174,17 @@ def _hold(
         f"The hold ends at {_clock(hold.expires)} unless the controller renews it.",
     ]
     return lines
+
+
+def _leaks(leaks: LeakStatus, enforcement: Enforcement, now: datetime) -> list[str]:
+    """What is done about leaks now; an eviction that is over stands among the decisions."""
+    are = "would be" if enforcement is Enforcement.OBSERVE else "are"
+    lines = [
+        f"  {each.pod}/{each.container}: {each.old_limit} → {each.new_limit} of memory, since it leaks from"
+        f" {_when(each.since, now)} on: {each.evidence}"
+        for each in leaks.contained
+    ]
+    return [f"Memory limits {are} lowered until leaks are over:", *lines] if lines else []
 
 
 def _conditions(status: TenantQuotaStatus, now: datetime) -> list[str]:

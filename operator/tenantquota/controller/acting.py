@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from tenantquota.domain.budgets import BudgetChange
 from tenantquota.domain.decisions import Outcome, Result
+from tenantquota.domain.leak_restarts import Eviction
 from tenantquota.domain.limits import kept_limits
 from tenantquota.domain.model import Quota
 from tenantquota.domain.resizes import PodPlan
 from tenantquota.kube.client import Client, GoneError, KubeError, RefusedError
-from tenantquota.kube.writing import adopt_pod, release_pod, resize_pod, write_budget
+from tenantquota.kube.writing import adopt_pod, evict_pod, release_pod, resize_pod, write_budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,21 @@ class Actor:
             except KubeError as error:
                 problems[change.name] = f"ResourceQuota {change.name}: {error}"
         return problems
+
+    async def evict(self, eviction: Eviction, quota: Quota) -> tuple[Outcome, str]:
+        """Evicts a pod that leaks; what came of it, and why."""
+        if not quota.enforces:
+            return Outcome.OBSERVED, ""
+        async with self.slots:
+            try:
+                await evict_pod(self.client, eviction.pod)
+            except GoneError:
+                return Outcome.GONE, ""
+            except RefusedError as error:
+                return Outcome.REFUSED, str(error)
+            except KubeError as error:
+                return Outcome.FAILED, str(error)
+            return Outcome.APPLIED, ""
 
     async def _step(self, plan: PodPlan, tenant: str | None) -> Result:
         async with self.slots:

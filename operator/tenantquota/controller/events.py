@@ -47,7 +47,7 @@ def decision_event(quota: Quota | InvalidQuota, decision: Decision, now: str) ->
     note = f"{decision.target}: {decision.message}"
     if decision.outcome != Outcome.APPLIED:
         note = f"{decision.outcome}: {note}"
-    trouble = decision.outcome in {Outcome.REFUSED, Outcome.FAILED}
+    trouble = decision.outcome in {Outcome.REFUSED, Outcome.FAILED, Outcome.SKIPPED}
     body = event(quota, decision.rule, note, now, warning=trouble)
     body["metadata"]["annotations"] = {CORRELATION_ANNOTATION: decision.correlation_id}
     return body

@@ -13,12 +13,13 @@ from tenantquota.controller.heartbeats import Heartbeats
 from tenantquota.controller.memory import Memory
 from tenantquota.controller.moments import later, seconds_between, utc_now
 from tenantquota.controller.views import Views
-from tenantquota.domain.audit import decided, read_back
+from tenantquota.domain.audit import decided, evicted, read_back
 from tenantquota.domain.budgets import resource_quota_name
-from tenantquota.domain.conditions import status_of, status_of_invalid, transitions
+from tenantquota.domain.conditions import leak_status_of, status_of, status_of_invalid, transitions
 from tenantquota.domain.cpu_budget import HOLD_SECONDS, Clock
 from tenantquota.domain.decisions import Outcome, Result, belongs, farewell, news, summarise
 from tenantquota.domain.holds import hold_of, phase_of, standing_of
+from tenantquota.domain.leak_restarts import ASKED, skipped, told
 from tenantquota.domain.model import InvalidQuota, Quota
 from tenantquota.domain.plan import NamespacePlan, Observation, QuotaPlan, plan_namespace
 from tenantquota.domain.reports import NodeAccount
@@ -58,8 +59,8 @@ class Reconciler:
             for invalid in seen.invalid:
                 await self._publish(invalid, status_of_invalid(invalid, self.now()), [])
             await self._release(plan)
-            due = [each.cpu.again_seconds for each in plan.quotas if each.cpu is not None]
-            return min((seconds for seconds in due if seconds is not None), default=None)
+            due = [seconds for each in plan.quotas for seconds in each.again_seconds]
+            return min(due, default=None)
 
     def gather(self, namespace: str) -> Observation:
         """All that is known of the namespace, without a request."""
@@ -82,8 +83,19 @@ class Reconciler:
                 if quota.uid in self.memory.usage_shown
             },
             clocks={quota.uid: self._clock(quota, now) for quota in quotas if isinstance(quota, Quota)},
+            restart_seconds={
+                quota.uid: seconds for quota in quotas if (seconds := self._since_restart(quota)) is not None
+            },
             system=namespace in self.system_namespaces,
         )
+
+    def _since_restart(self, quota: Quota | InvalidQuota) -> float | None:
+        """Since the last attempt to evict one of the quota's pods. By the wall clock, since a new controller
+        has to know it too."""
+        status = self.memory.with_latest_status(quota).status if isinstance(quota, Quota) else quota.status
+        if status.leaks is None or status.leaks.restart is None:
+            return None
+        return max(0.0, seconds_between(status.leaks.restart.time, self.now()))
 
     def _clock(self, quota: Quota, now: float) -> Clock:
         """How long ago things happened to the hold for the quota's CPU budget."""
@@ -114,32 +126,56 @@ class Reconciler:
         results = await self.actor.hold(plan.acts, plan.quota)
         self._remember(results)
         now = self.now()
-        decisions = news(summarise(results, now), plan.quota.status.decisions)
+        plan, restarted = await self._restart(plan)
+        decisions = news((*summarise(results, now), *restarted), plan.quota.status.decisions)
         for result in results:
             if belongs(result, decisions):
                 account = plan.accounts.get(result.plan.pod.uid)
-                audit(decided(result, plan.quota, account, plan.cpu, now))
+                audit(decided(result, plan.quota, account, plan.cpu, now, plan.containment.held))
         problems = [budget_problem] if budget_problem else []
         problems += [f"{r.plan.pod.name}: {r.message}" for r in results if r.outcome is Outcome.FAILED]
         await self._publish(plan.quota, status_of(plan, problems, decisions, now, expires), decisions)
 
+    async def _restart(self, plan: QuotaPlan) -> tuple[QuotaPlan, list[Decision]]:
+        """Evicts the pod whose turn it is; the plan with what the status is to say of that, and what is
+        told."""
+        quota, restarts, now = plan.quota, plan.restarts, self.now()
+        found = [(pod, skipped(pod, leak, now)) for pod, leak in restarts.bare]
+        found = [each for each in found if news([told(quota, each[1])], quota.status.decisions)]
+        if restarts.evict is not None and restarts.last is not None and quota.uid not in self.memory.gone:
+            pod = restarts.evict.pod
+            outcome, message = await self.actor.evict(restarts.evict, quota)
+            tried = restarts.evict.tried(outcome, message, restarts.last.time)
+            found.append((pod, tried))
+            plan = replace(plan, restarts=replace(restarts, last=tried))
+            self.metrics.evictions.labels(outcome.value).inc()
+            if outcome is Outcome.GONE:
+                self.memory.gone.add(pod.uid)
+        audit(evicted(quota, what, pod, self._account(pod.node), now) for pod, what in found)
+        return plan, [told(quota, what) for _, what in found]
+
     def _read_back(self, plan: QuotaPlan) -> None:
-        """Closes the records of resizes that the nodes' agents have just confirmed."""
+        """Closes the records of resizes that the nodes' agents have just confirmed, and of an eviction once
+        the pod runs no more."""
         now = self.now()
+        if plan.restarts.ended and plan.restarts.last is not None:
+            audit([evicted(plan.quota, plan.restarts.last, None, None, now)])
         read = self.memory.confirm(plan.pods)
         for pod_plan, rule in read if plan.quota.enforces else ():
             audit(read_back(pod_plan, plan.quota, plan.accounts[pod_plan.pod.uid], rule, now))
 
     async def _note_hold(self, plan: QuotaPlan, expires: str) -> QuotaPlan:
-        """Writes a hold that begins, changes or ends into the status before any limit follows: whoever takes
-        over finds there what the pods are on their way to."""
+        """Writes a hold that begins, changes or ends, what is contained and who is evicted into the status
+        before any of it is done: whoever takes over finds there what the pods are on their way to."""
         quota = plan.quota
+        if (eviction := plan.restarts.evict) is not None:
+            asked = eviction.tried(ASKED if quota.enforces else Outcome.OBSERVED, "", self.now())
+            plan = replace(plan, restarts=replace(plan.restarts, last=asked))
         hold = hold_of(plan.cpu, quota.status.hold, self.now(), expires)
-        status = quota.status
-        if hold != status.hold:
-            status = status.model_copy(
-                update={"hold": hold, "phase": phase_of(plan.cpu, yields=bool(plan.yielding))}
-            )
+        status, leaks = quota.status, leak_status_of(plan)
+        if (hold, leaks) != (status.hold, status.leaks):
+            phase = phase_of(plan.cpu, yields=bool(plan.yielding))
+            status = status.model_copy(update={"hold": hold, "phase": phase, "leaks": leaks})
             await self._write(quota, status)
         self.memory.note_budget(plan, self.monotonic())
         return replace(plan, quota=replace(quota, status=status))

@@ -5,12 +5,13 @@ correlation id of a resize is the pod's uid and the generation that it wrote, so
 restarted in between still closes what its predecessor began. CPU and memory are written as Kubernetes does.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from tenantquota.api.tenantquota import Enforcement
+from tenantquota.api.tenantquota import ContainedLeak, Enforcement, LeakRestart
 from tenantquota.domain.cpu_budget import Verdict
 from tenantquota.domain.decisions import Result, correlation_id
+from tenantquota.domain.leak_restarts import correlation_id as restart_id
 from tenantquota.domain.manifests import resources_body
 from tenantquota.domain.model import Pod, Quota, Resources
 from tenantquota.domain.reports import NodeAccount, Reported
@@ -28,6 +29,7 @@ def decided(
     account: NodeAccount | None,
     cpu: Verdict | None,
     now: str,
+    leaks: Iterable[ContainedLeak] = (),
 ) -> Iterator[Record]:
     """A record for each container that the step changes, or would.
 
@@ -36,6 +38,7 @@ def decided(
         account: what the agent of the pod's node said, if there is one.
         cpu: what the quota's CPU budget comes to, if it has one.
         now: RFC 3339.
+        leaks: those that are contained, or were.
     """
     plan, pod = result.plan, result.plan.pod
     change = plan.change or {}
@@ -45,7 +48,7 @@ def decided(
         yield _record(plan, container.name, quota, now) | {
             "correlationId": correlation_id(result, now),
             "rule": plan.rule.value,
-            "window": _window(plan, container.name, account, cpu),
+            "window": _window(plan, container.name, account, cpu) | _leak(plan, container.name, leaks),
             "old": resources_body(container.spec),
             "new": resources_body(change[container.name]),
             "outcome": result.outcome.value,
@@ -73,6 +76,36 @@ def read_back(
             "read": _limits(found),
             "outcome": IN_FORCE,
         }
+
+
+def evicted(
+    quota: Quota, restart: LeakRestart, pod: Pod | None, account: NodeAccount | None, now: str
+) -> Record:
+    """The record of an eviction that was decided, or of its end.
+
+    Args:
+        pod: None once it is no more.
+        account: what the agent of the pod's node said, if there is one.
+    """
+    window: Record = {} if pod is None else {"podGeneration": pod.generation}
+    if account is not None:
+        window |= {"node": account.report.node, "reportedAt": account.report.heartbeat}
+    return {
+        "time": now,
+        "mode": quota.enforcement.value,
+        "namespace": quota.namespace,
+        "pod": restart.pod,
+        "uid": restart.uid,
+        "container": restart.container,
+        "tenant": quota.tenant,
+        "quota": quota.name,
+        "quotaGeneration": quota.generation,
+        "correlationId": restart_id(restart),
+        "rule": Rule.LEAK_RESTARTED.value,
+        "window": window | {"leak": evidence_of(restart)},
+        "outcome": restart.outcome,
+        "message": restart.message,
+    }
 
 
 def _record(plan: PodPlan, container: str, quota: Quota | None, now: str) -> Record:
@@ -105,6 +138,23 @@ def _window(plan: PodPlan, container: str, account: NodeAccount | None, cpu: Ver
     if cpu is not None and plan.rule in {Rule.CPU_SIZED_DOWN, Rule.CPU_GIVEN_BACK}:
         window |= {"tenantCpuMilli": cpu.used_milli, "budgetCpuMilli": cpu.budget_milli}
     return window
+
+
+def _leak(plan: PodPlan, container: str, leaks: Iterable[ContainedLeak]) -> Record:
+    """The leak that a decision was about."""
+    if plan.rule not in {Rule.LEAK_CONTAINED, Rule.LEAK_RELEASED}:
+        return {}
+    of = (each for each in leaks if (each.uid, each.container) == (plan.pod.uid, container))
+    return next(({"leak": evidence_of(each)} for each in of), {})
+
+
+def evidence_of(leak: ContainedLeak | LeakRestart) -> Record:
+    return {
+        "kind": leak.kind.value,
+        "since": leak.since,
+        "ratePerMinute": leak.rate_per_minute,
+        "evidence": leak.evidence,
+    }
 
 
 def _limits(found: Reported) -> Mapping[str, str]:

@@ -6,7 +6,7 @@ the quota selects every pod.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tenantquota.domain.model import Pod, Quota
 from tenantquota.domain.quantities import format_memory
@@ -21,6 +21,8 @@ class OwnedResourceQuota:
     owner_uid: str
     hard: Mapping[str, int]
     """``limits.memory`` in bytes, ``pods`` as a number."""
+    in_force: Mapping[str, int] = field(default_factory=dict)
+    """``status.hard``: what the API server admits by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,11 @@ def resource_quota_name(quota: Quota) -> str:
     return f"tenantquota-{quota.name}"
 
 
-def hard_of(quota: Quota, pods: Sequence[PodPlan]) -> dict[str, int]:
+def hard_of(quota: Quota, pods: Sequence[PodPlan], reserved_bytes: int = 0) -> dict[str, int]:
     """What the ResourceQuota of a quota has to hold; empty where there is nothing to hold or no way to.
+
+    Args:
+        reserved_bytes: of budget.memory, what is kept for limits that are lowered for a while and come back.
 
     Memory waits until every pod that can have a limit has one: the first limit of a pod counts as new memory
     to a ResourceQuota, which would refuse it where the pods that are there pass the budget already.
@@ -45,7 +50,11 @@ def hard_of(quota: Quota, pods: Sequence[PodPlan]) -> dict[str, int]:
     if not (quota.enforces and quota.covers_namespace):
         return {}
     settled = not any(_gets_first_limit(plan) for plan in pods)
-    wanted = {"limits.memory": quota.budget.memory_bytes if settled else None, "pods": quota.budget.pods}
+    memory = quota.budget.memory_bytes if settled else None
+    wanted = {
+        "limits.memory": None if memory is None else max(0, memory - reserved_bytes),
+        "pods": quota.budget.pods,
+    }
     return {name: value for name, value in wanted.items() if value is not None}
 
 
@@ -54,11 +63,17 @@ def _gets_first_limit(plan: PodPlan) -> bool:
 
 
 def plan_budgets(
-    pods_of: Iterable[tuple[Quota, Sequence[PodPlan]]], owned: Iterable[OwnedResourceQuota]
+    pods_of: Iterable[tuple[Quota, Sequence[PodPlan], int]], owned: Iterable[OwnedResourceQuota]
 ) -> tuple[BudgetChange, ...]:
-    """What has to change so that exactly the ResourceQuotas of ``hard_of`` are there."""
+    """What has to change so that exactly the ResourceQuotas of ``hard_of`` are there.
+
+    Args:
+        pods_of: the arguments of ``hard_of``.
+    """
     wanted = {
-        resource_quota_name(quota): (quota, hard) for quota, pods in pods_of if (hard := hard_of(quota, pods))
+        resource_quota_name(quota): (quota, hard)
+        for quota, pods, reserved_bytes in pods_of
+        if (hard := hard_of(quota, pods, reserved_bytes))
     }
     there = {resource_quota.name: resource_quota for resource_quota in owned}
     writes = [
@@ -67,6 +82,15 @@ def plan_budgets(
         if name not in there or dict(there[name].hard) != hard or there[name].owner_uid != quota.uid
     ]
     return (*writes, *(BudgetChange(name, {}) for name in there if name not in wanted))
+
+
+def has_room(quota: Quota, owned: Iterable[OwnedResourceQuota], reserved_bytes: int) -> bool:
+    """Whether the API server knows already that the ResourceQuota of a quota keeps no more than this: it
+    admits by the ResourceQuota's status, which follows its spec a moment later."""
+    mine = next((each for each in owned if each.name == resource_quota_name(quota)), None)
+    wanted = hard_of(quota, (), reserved_bytes).get("limits.memory")
+    in_force = mine.in_force.get("limits.memory") if mine else None
+    return wanted is None or in_force is None or in_force >= wanted
 
 
 def not_held(budget_of: Quota) -> list[str]:

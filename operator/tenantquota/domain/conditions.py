@@ -7,6 +7,7 @@ from tenantquota.api.tenantquota import (
     Condition,
     ConditionStatus,
     Decision,
+    LeakStatus,
     TenantQuotaStatus,
 )
 from tenantquota.domain.holds import hold_of, phase_of
@@ -46,9 +47,16 @@ def status_of(
         pods=len(plan.pods) + len(plan.overlaps),
         usage=plan.usage,
         hold=hold_of(plan.cpu, before.hold, now, expires or now),
+        leaks=leak_status_of(plan),
         decisions=(*before.decisions, *decisions)[-DECISIONS_KEPT:],
         conditions=conditions(found, before, plan.quota.generation, now),
     )
+
+
+def leak_status_of(plan: QuotaPlan) -> LeakStatus | None:
+    """What the status is to say of what is done about leaks."""
+    contained, restart = plan.containment.held, plan.restarts.last
+    return LeakStatus(contained=contained, restart=restart) if contained or restart else None
 
 
 def status_of_invalid(quota: InvalidQuota, now: str) -> TenantQuotaStatus:

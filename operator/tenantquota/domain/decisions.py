@@ -23,6 +23,8 @@ class Outcome(StrEnum):
     """The API server didn't answer; the next reconcile tries again."""
     GONE = "Gone"
     """The pod was deleted meanwhile."""
+    SKIPPED = "Skipped"
+    """Not done, for the reason that the message tells."""
     OBSERVED = "Observed"
     """Decided and recorded, not sent: enforcement is Observe."""
 

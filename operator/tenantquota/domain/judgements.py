@@ -14,10 +14,13 @@ from tenantquota.api.tenantquota import (
 )
 from tenantquota.domain.budgets import hard_of, not_held, over_budget
 from tenantquota.domain.cpu_budget import Verdict
+from tenantquota.domain.decisions import Outcome
 from tenantquota.domain.holds import CPU_BUDGET
+from tenantquota.domain.leak_holds import MEMORY
+from tenantquota.domain.leak_restarts import BARE
 from tenantquota.domain.model import Pod
 from tenantquota.domain.plan import QuotaPlan
-from tenantquota.domain.quantities import format_cpu
+from tenantquota.domain.quantities import format_cpu, format_memory
 from tenantquota.domain.reports import ReportedLeak
 from tenantquota.domain.resizes import PodPlan, State, holds
 
@@ -214,7 +217,7 @@ _WORK: Final = {
 def leak_free(plan: QuotaPlan) -> Finding:
     """LeakFree: none of the tenant's containers is seen to leak or to run away."""
     if plan.leaks:
-        leaks = _names(_leak(pod, leak) for pod, leak in plan.leaks)
+        leaks = _names(_leak(pod, leak, plan) for pod, leak in plan.leaks)
         raise_ = " or ".join(sorted({f"spec.leaks.{_WORK[leak.kind]}" for _, leak in plan.leaks}))
         return Finding(
             "LeakFree",
@@ -233,9 +236,18 @@ def leak_free(plan: QuotaPlan) -> Finding:
     return Finding("LeakFree", ConditionStatus.TRUE, "NoLeak", "no container is seen to leak or to run away")
 
 
-def _leak(pod: Pod, leak: ReportedLeak) -> str:
+def _leak(pod: Pod, leak: ReportedLeak, plan: QuotaPlan) -> str:
     hit = f"; its memory limit will be hit at about {leak.limit_at}" if leak.limit_at else ""
-    return f"{pod.name} ({leak.container}), since {leak.since}: {leak.evidence}{hit}"
+    done = ""
+    if leak.kind in MEMORY and (cap := plan.containment.caps.get((pod.uid, leak.container))):
+        verb = "is" if plan.quota.enforces else "would be"
+        done = f"; its memory limit {verb} lowered to {format_memory(cap)}"
+    if (pod, leak) in plan.restarts.bare:
+        done = f"; {BARE}"
+    last = plan.restarts.last
+    if last is not None and last.uid == pod.uid and last.outcome == Outcome.REFUSED:
+        done = f"; its eviction is refused and tried again: {last.message}"
+    return f"{pod.name} ({leak.container}), since {leak.since}: {leak.evidence}{hit}{done}"
 
 
 def _pods(plans: Sequence[PodPlan], state: State) -> str:

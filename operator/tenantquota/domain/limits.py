@@ -41,6 +41,15 @@ def capped(decided: Resources, cap_milli: int, qos: QosClass) -> Resources:
     return replace(decided, cpu_limit_milli=cpu_limit, cpu_request_milli=cpu_request)
 
 
+def contained(decided: Resources, cap_bytes: int, qos: QosClass) -> Resources:
+    """``decided`` with a memory limit of at most ``cap_bytes``, the request no higher."""
+    memory_limit = lower(decided.memory_limit_bytes, cap_bytes)
+    request = memory_limit if qos is QosClass.GUARANTEED else decided.memory_request_bytes
+    return replace(
+        decided, memory_limit_bytes=memory_limit, memory_request_bytes=min(request or 0, memory_limit)
+    )
+
+
 def restore_container(declared: Resources, current: Resources, qos: QosClass) -> Resources:
     """The resources of a container that no quota holds any more: what it declared comes back. Kubernetes lets
     nobody remove a limit from a running pod, so where nothing was declared the current value stays."""

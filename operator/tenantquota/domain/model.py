@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tenantquota.api.leaks import Action
 from tenantquota.api.tenantquota import Enforcement, TenantQuotaStatus
 from tenantquota.domain.labels import Selector
 
@@ -57,6 +58,7 @@ class Quota:
     container: ContainerQuota
     budget: Budget
     enforcement: Enforcement
+    leak_action: Action = Action.REPORT
     status: TenantQuotaStatus = field(default_factory=TenantQuotaStatus)
 
     @property
@@ -127,6 +129,8 @@ class Pod:
     pod_level_resources: bool = False
     node: str | None = None
     """Where it runs; None before it is scheduled."""
+    controlled: bool = False
+    """A controller (a ReplicaSet, a StatefulSet, …) makes it anew when it is gone."""
 
     @property
     def held(self) -> bool:

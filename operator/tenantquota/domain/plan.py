@@ -6,9 +6,11 @@ from math import inf
 from typing import Final
 
 from tenantquota.api.tenantquota import Usage
-from tenantquota.domain.budgets import BudgetChange, OwnedResourceQuota, plan_budgets
+from tenantquota.domain.budgets import BudgetChange, OwnedResourceQuota, has_room, plan_budgets
 from tenantquota.domain.cpu_budget import JUST_STARTED, Clock, Verdict
 from tenantquota.domain.holds import attribute, caps_of, standing_of, verdict_of
+from tenantquota.domain.leak_holds import NOT_CONTAINED, Containment, contain
+from tenantquota.domain.leak_restarts import NO_RESTARTS, Restarts, restarts_of
 from tenantquota.domain.model import InvalidQuota, Pod, Quota
 from tenantquota.domain.reports import NodeAccount, ReportedLeak, Yielding, usage_to_show, use_of
 from tenantquota.domain.resizes import PodPlan, Setback, State, plan_pod, plan_release
@@ -35,6 +37,8 @@ class Observation:
     """Quota's uid → for how long its status has shown the usage that it shows."""
     clocks: Mapping[str, Clock] = field(default_factory=dict)
     """Quota's uid → how long ago things happened to the hold for its CPU budget."""
+    restart_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Quota's uid → since the last attempt to evict one of its pods, where there was one."""
     system: bool = False
 
     def witness(self, pod: Pod) -> Witness:
@@ -66,11 +70,25 @@ class QuotaPlan:
     system: bool = False
     leaks: tuple[tuple[Pod, ReportedLeak], ...] = ()
     """Those that its pods' nodes report, as long as a report is not stale."""
+    containment: Containment = NOT_CONTAINED
+    """What is contained of them."""
+    restarts: Restarts = NO_RESTARTS
+    """What is restarted of them."""
 
     @property
     def acts(self) -> tuple[PodPlan, ...]:
         """The plans with something to do."""
         return tuple(plan for plan in self.pods if plan.change or plan.adopt)
+
+    @property
+    def again_seconds(self) -> tuple[float, ...]:
+        """When to look again though nothing is heard."""
+        due = (
+            self.cpu.again_seconds if self.cpu else None,
+            self.containment.again_seconds,
+            self.restarts.again_seconds,
+        )
+        return tuple(seconds for seconds in due if seconds is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +111,8 @@ def plan_namespace(seen: Observation) -> NamespacePlan:
     # Whom a quota selects that can't be read, nobody knows: while there is one, nothing is given back.
     if seen.invalid:
         return NamespacePlan(quotas)
-    budgets = plan_budgets(((plan.quota, plan.pods) for plan in quotas), seen.resource_quotas)
+    held = ((plan.quota, plan.pods, plan.containment.reserved_bytes) for plan in quotas)
+    budgets = plan_budgets(held, seen.resource_quotas)
     left = (pod for pod in claims.free if pod.held and pod.uid not in seen.stale)
     releases = (plan_release(pod, seen.setbacks.get(pod.uid)) for pod in left)
     to_do = tuple(plan for plan in releases if plan.change or plan.state is not State.REFUSED)
@@ -106,13 +125,23 @@ def _plan_quota(
     accounts = [(pod, seen.witness(pod).account) for pod in pods]
     known = {account.report.node: account for _, account in accounts if account is not None}
     before = standing_of(quota.status)
-    cpu = verdict_of(quota, accounts, before, seen.clocks.get(quota.uid, JUST_STARTED))
+    clock = seen.clocks.get(quota.uid, JUST_STARTED)
+    cpu = verdict_of(quota, accounts, before, clock)
+    containment = contain(quota, accounts, seen.setbacks, clock.of_pods)
+    if not has_room(quota, seen.resource_quotas, containment.reserved_bytes):
+        containment = containment.kept()
+    leaks = tuple(
+        (pod, leak)
+        for pod, account in accounts
+        if account is not None and not account.stale
+        for leak in account.leaks_of(pod)
+    )
+    running = {pod.uid for pod in seen.pods}
 
     def plan(pod: Pod) -> PodPlan:
         caps = caps_of(pod, cpu.caps if cpu else {})
-        step = attribute(
-            plan_pod(pod, quota, seen.setbacks.get(pod.uid), caps), cpu, before.caps if before else {}
-        )
+        step = plan_pod(pod, quota, seen.setbacks.get(pod.uid), caps, containment.caps_of(pod))
+        step = attribute(containment.attribute(step), cpu, before.caps if before else {})
         return _awaited(hold_against(seen.witness(pod), step), seen.stale)
 
     return QuotaPlan(
@@ -129,12 +158,9 @@ def _plan_quota(
             if not account.stale and quota.tenant in account.report.yielding
         ),
         cpu,
-        leaks=tuple(
-            (pod, leak)
-            for pod, account in accounts
-            if account is not None and not account.stale
-            for leak in account.leaks_of(pod)
-        ),
+        leaks=leaks,
+        containment=containment,
+        restarts=restarts_of(quota, leaks, running, seen.restart_seconds.get(quota.uid, inf)),
     )
 
 

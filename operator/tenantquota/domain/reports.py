@@ -70,6 +70,8 @@ class ReportedLeak:
     limit_at: str | None
     """When the memory limit will be hit, RFC 3339 to the minute; None where it won't."""
     evidence: str
+    rate_per_minute: int = 0
+    """Bytes, files, processes; of CPU, core-seconds."""
 
 
 @dataclass(frozen=True, slots=True)

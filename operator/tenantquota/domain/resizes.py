@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from tenantquota.domain.limits import capped, decide_container, restore_container
+from tenantquota.domain.limits import capped, contained, decide_container, restore_container
 from tenantquota.domain.model import Container, Pod, QosClass, Quota, Resources
 
 MEMORY_RETRY_SECONDS: Final = 10.0
@@ -29,7 +29,7 @@ MIN_CPU_LIMIT_MILLI: Final = 10
 
 
 class Rule(StrEnum):
-    """Why a pod is resized; the ``rule`` of decisions and audit records."""
+    """Why a pod is resized or evicted; the ``rule`` of decisions and audit records."""
 
     LIMITS_FOLLOW_QUOTA = "LimitsFollowQuota"
     MEMORY_STEPS_DOWN = "MemoryStepsDown"
@@ -38,6 +38,9 @@ class Rule(StrEnum):
     CGROUP_PUT_RIGHT = "CgroupPutRight"
     CPU_SIZED_DOWN = "CpuSizedDown"
     CPU_GIVEN_BACK = "CpuGivenBack"
+    LEAK_CONTAINED = "LeakContained"
+    LEAK_RELEASED = "LeakReleased"
+    LEAK_RESTARTED = "LeakRestarted"
 
 
 class State(StrEnum):
@@ -110,15 +113,24 @@ class PodPlan:
 
 
 def plan_pod(
-    pod: Pod, quota: Quota, setback: Setback | None, caps: Mapping[str, int] | None = None
+    pod: Pod,
+    quota: Quota,
+    setback: Setback | None,
+    caps: Mapping[str, int] | None = None,
+    memory_caps: Mapping[str, int] | None = None,
 ) -> PodPlan:
-    """The next step for a pod that ``quota`` selects; ``caps`` are what a hold sets below the quota's
-    CPU limit, in milli-CPU by container."""
+    """The next step for a pod that ``quota`` selects.
+
+    Args:
+        caps: what a hold sets below the quota's CPU limit, in milli-CPU by container.
+        memory_caps: what a contained leak is given below the quota's memory limit, in bytes by container.
+    """
     decided = {
         container.name: decide_container(pod.declared_of(container), quota.container, pod.qos)
         for container in pod.containers
     }
     decided |= {name: capped(decided[name], cap, pod.qos) for name, cap in (caps or {}).items()}
+    decided |= {name: contained(decided[name], cap, pod.qos) for name, cap in (memory_caps or {}).items()}
     for impossible in (_static, _best_effort, _pod_level):
         if plan := impossible(pod, decided):
             return plan

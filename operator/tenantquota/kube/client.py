@@ -11,7 +11,7 @@ Raised by every request:
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH: Final = "application/strategic-merge-patch+json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
 
-_AGAIN: Final = frozenset({409, 429, 500, 502, 503, 504})
+AGAIN: Final = frozenset({409, 429, 500, 502, 503, 504})
 _OTHER_UID: Final = "Precondition failed: UID"
 """Another object has the name by now."""
 _ATTEMPTS: Final = 6
@@ -65,9 +65,14 @@ class Client:
         content_type: str = JSON,
         query: Mapping[str, str] | None = None,
         accept: str = JSON,
+        again: Collection[int] = AGAIN,
     ) -> dict[str, Any]:
         """The answer to a request; conflicts, throttling and a busy server are tried again with growing
-        delays, or when the server says (Retry-After)."""
+        delays, or when the server says (Retry-After).
+
+        Args:
+            again: the HTTP statuses on which it is.
+        """
         problem = ""
         for attempt in range(_ATTEMPTS):
             try:
@@ -87,7 +92,7 @@ class Client:
                 problem = _message(status, text)
                 if status == 404 or (status == 409 and _OTHER_UID in problem):
                     raise GoneError(problem)
-                if status not in _AGAIN:
+                if status not in again:
                     raise RefusedError(problem)
             await asyncio.sleep(_delay_seconds(attempt, retry_after))
         raise UnavailableError(problem)

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tenantquota.api import nodereport
+from tenantquota.api.leaks import Action
 from tenantquota.api.names import DECLARED_ANNOTATION, TENANT_LABEL
 from tenantquota.api.tenantquota import Budget as BudgetSpec
 from tenantquota.api.tenantquota import ContainerResources, LabelSelector, TenantQuotaSpec, TenantQuotaStatus
@@ -55,6 +56,7 @@ def read_quota(body: Body) -> Quota | InvalidQuota:
             container=_container_quota(spec.container),
             budget=_budget(spec.budget),
             enforcement=spec.enforcement,
+            leak_action=spec.leaks.action if spec.leaks else Action.REPORT,
             status=status,
         )
     except (ValidationError, QuantityError) as error:
@@ -119,6 +121,7 @@ def read_pod(body: Body) -> Pod | None:
         static=_MIRROR_ANNOTATION in annotations,
         pod_level_resources=any((spec.get("resources") or {}).get(part) for part in ("limits", "requests")),
         node=spec.get("nodeName"),
+        controlled=any(owner.get("controller") for owner in metadata.get("ownerReferences") or ()),
     )
 
 
@@ -176,12 +179,13 @@ def _pending(conditions: Iterable[Body]) -> PendingResize | None:
 
 
 def read_resource_quota(body: Body) -> OwnedResourceQuota:
-    hard = (body.get("spec") or {}).get("hard") or {}
+    hard, in_force = ((body.get(part) or {}).get("hard") or {} for part in ("spec", "status"))
     owners = body["metadata"].get("ownerReferences") or [{"uid": ""}]
     return OwnedResourceQuota(
         body["metadata"]["name"],
         owners[0]["uid"],
         {name: parse_memory_bytes(value) for name, value in hard.items()},
+        {name: parse_memory_bytes(value) for name, value in in_force.items()},
     )
 
 
@@ -211,4 +215,6 @@ def _leak(found: nodereport.LeakReport, heartbeat: datetime) -> ReportedLeak:
     if found.limit_in_seconds is not None:
         hit = heartbeat.astimezone(UTC) + timedelta(seconds=min(found.limit_in_seconds, MAX_LIMIT_SECONDS))
         limit_at = hit.strftime("%Y-%m-%dT%H:%MZ")
-    return ReportedLeak(found.uid, found.name, found.kind, found.since, limit_at, found.evidence)
+    return ReportedLeak(
+        found.uid, found.name, found.kind, found.since, limit_at, found.evidence, found.rate_per_minute
+    )

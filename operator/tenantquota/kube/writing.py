@@ -19,7 +19,7 @@ from tenantquota.domain.budgets import BudgetChange
 from tenantquota.domain.manifests import resources_body
 from tenantquota.domain.model import InvalidQuota, Pod, Quota, Resources
 from tenantquota.domain.quantities import format_memory
-from tenantquota.kube.client import APPLY_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, Client, GoneError
+from tenantquota.kube.client import AGAIN, APPLY_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, Client, GoneError
 
 _OWNED_BY_US = {"fieldManager": MANAGER}
 
@@ -41,6 +41,18 @@ async def resize_pod(client: Client, pod: Pod, change: Mapping[str, Resources]) 
     )
     generation: int = answer["metadata"]["generation"]
     return generation
+
+
+async def evict_pod(client: Client, pod: Pod) -> None:
+    """Asks for the pod's eviction, which heeds PodDisruptionBudgets. Raises RefusedError where they don't let
+    it go now (429), or more than one is about it (500): neither passes within seconds."""
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod.name, "namespace": pod.namespace},
+        "deleteOptions": {"preconditions": {"uid": pod.uid}},
+    }
+    await client.request("POST", f"{_pod_path(pod)}/eviction", body, again=AGAIN - {429, 500})
 
 
 async def adopt_pod(client: Client, pod: Pod, tenant: str) -> None:

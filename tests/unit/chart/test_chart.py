@@ -389,6 +389,7 @@ class TestRoles:
             ("tenantquota.io", "nodereports"): read,
             ("", "pods"): read | {"patch"},
             ("", "pods/resize"): {"patch"},
+            ("", "pods/eviction"): {"create"},
             ("", "resourcequotas"): read | {"create", "patch", "delete"},
             ("", "namespaces"): read,
             ("", "events"): {"create", "patch"},

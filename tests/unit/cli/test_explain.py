@@ -170,3 +170,15 @@ def test_top_has_the_largest_user_first() -> None:
         "acme        agents   308m   600m     20Mi     -        2            Throttled",
         "acme        idle     -      -        -        -        0            Normal",
     ]
+
+
+def test_a_contained_leak_is_told() -> None:
+    leak = {
+        **{"pod": "heavy", "uid": "u", "container": "agent", "kind": "memory_fast", "ratePerMinute": 1},
+        **{"since": "2026-01-01T10:04:30Z", "evidence": "it grew"},
+        **{"oldLimit": "512Mi", "newLimit": "132Mi"},
+    }
+    told = explain(quota(HELD | {"leaks": {"contained": [leak]}}), [], NOW)
+    assert "heavy/agent: 512Mi → 132Mi of memory" in told
+    assert "10:04:30 (30 s ago) on: it grew" in told
+    assert "leaks are over" not in explain(quota(HELD | {"leaks": {"contained": []}}), [], NOW)

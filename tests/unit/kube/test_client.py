@@ -11,7 +11,8 @@ from kubernetes.aio.client.configuration import Configuration
 
 from tenantquota.kube import client as module
 from tenantquota.kube.client import STRATEGIC_MERGE_PATCH, Client, GoneError, RefusedError, UnavailableError
-from tenantquota.kube.writing import list_quota_uids
+from tenantquota.kube.writing import evict_pod, list_quota_uids
+from tests.unit.domain.builders import pod
 
 Answers = list[tuple[int, dict[str, Any], dict[str, str]]]
 
@@ -121,3 +122,21 @@ async def test_quotas_are_listed_also_where_there_are_none(items: Any, uids: set
     async with serving([(200, {"items": items}, {})]) as (client, requests):
         assert await list_quota_uids(client) == uids
     assert "as=PartialObjectMetadataList" in requests[0].headers["Accept"]
+
+
+@pytest.mark.parametrize("status", [429, 500])
+async def test_an_eviction_that_a_disruption_budget_refuses_is_not_asked_for_again(status: int) -> None:
+    """It would hold up the namespace, and be refused as well a moment later."""
+    words = "Cannot evict pod as it would violate the pod's disruption budget."
+    async with serving([answer(status, words)]) as (client, requests):
+        with pytest.raises(RefusedError, match="disruption budget"):
+            await evict_pod(client, pod())
+    (request,) = requests
+    assert (request.method, request.path) == ("POST", "/api/v1/namespaces/acme/pods/p/eviction")
+
+
+async def test_an_eviction_of_a_pod_that_was_made_anew_finds_it_gone() -> None:
+    words = "Precondition failed: UID in precondition: uid-p, UID in object meta: uid-q"
+    async with serving([answer(409, words)]) as (client, _):
+        with pytest.raises(GoneError):
+            await evict_pod(client, pod())

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tenantquota.api.leaks import Kind
+from tenantquota.api.leaks import Action, Kind
 from tenantquota.api.names import DECLARED_ANNOTATION, TENANT_LABEL
 from tenantquota.api.tenantquota import Enforcement, Leaks
 from tenantquota.domain.findings import DEFAULTS, Thresholds
@@ -137,6 +137,26 @@ def test_static_pods_and_pod_level_resources_are_seen() -> None:
     assert (static.static, level.pod_level_resources) == (True, True)
 
 
+@pytest.mark.parametrize(
+    ("owners", "controlled"),
+    [([], False), ([{"uid": "u"}], False), ([{"uid": "u"}, {"uid": "v", "controller": True}], True)],
+)
+def test_who_makes_a_pod_anew(owners: list[dict[str, Any]], controlled: bool) -> None:
+    pod = read_pod(changed(POD, "metadata.ownerReferences", owners))
+    assert pod is not None
+    assert pod.controlled is controlled
+
+
+@pytest.mark.parametrize(
+    ("leaks", "action"),
+    [(None, Action.REPORT), ({}, Action.REPORT), ({"action": "Contain"}, Action.CONTAIN)],
+)
+def test_what_is_to_be_done_about_leaks(leaks: Any, action: Action) -> None:
+    quota = read_quota(changed(QUOTA, "spec.leaks", leaks))
+    assert isinstance(quota, Quota)
+    assert quota.leak_action is action
+
+
 def test_what_a_pod_declares_survives_the_way_there_and_back() -> None:
     declared = {"agent": Resources(1500, 3 * MI, None, 12345), "proxy": Resources()}
     written = json.dumps({name: resources_body(resources) for name, resources in declared.items()})
@@ -187,8 +207,10 @@ def test_a_resource_quota() -> None:
         {
             "metadata": {"name": "tenantquota-q", "ownerReferences": [{"uid": "u"}]},
             "spec": {"hard": {"limits.memory": "1Gi", "pods": "10"}},
+            "status": {"hard": {"limits.memory": "512Mi"}, "used": {"limits.memory": "1Mi"}},
         }
     )
+    assert owned.in_force == {"limits.memory": 2**29}
     assert (owned.name, owned.owner_uid, owned.hard) == (
         "tenantquota-q",
         "u",
@@ -270,5 +292,7 @@ def test_leaks_that_a_node_reports() -> None:
         "findings": [leak | {"limitInSeconds": limit} for limit in (None, 3600, 10**12)],
     }
     leaks = read_node_report(body).leaks
-    assert leaks[0] == ReportedLeak("u", "agent", Kind.MEMORY_SLOW, "2026-01-01T00:00:00Z", None, "it grew")
+    assert leaks[0] == ReportedLeak(
+        "u", "agent", Kind.MEMORY_SLOW, "2026-01-01T00:00:00Z", None, "it grew", 5
+    )
     assert [each.limit_at for each in leaks] == [None, "2026-01-01T01:10Z", "2027-01-01T00:10Z"]
