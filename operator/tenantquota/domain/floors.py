@@ -23,9 +23,8 @@ GAVE_BACK_PART: Final = 0.25
 """Nor is a fall forgiven that ends, give or take this part of it, where the window began: what grew in it was
 given back."""
 LEFT_PART: Final = 0.5
-"""Of the least growth, what must be left between the two halves of a window."""
-
-
+"""Of the growth that was measured, and of the least, what must be left between the two halves of a window. Of
+the measured one too: else what a program takes as it begins makes a leak of the sawtooth that follows."""
 JUMP_SECONDS: Final = 45.0
 """A jump is at least what the least leak takes in this time."""
 
@@ -148,12 +147,12 @@ class Floor:
         if not self.grows(stretches):
             return None
         at, lows = self._newest(stretches)
-        if risen(lows) < LEFT_PART * self._least * (at[-1] - at[0]) / 2:
-            return None
         rates = sorted(
             (after - low) / (b - a) for (low, after), (a, b) in zip(pairwise(lows), pairwise(at), strict=True)
         )
         per_second = rates[len(rates) // 2]
+        if risen(lows) < LEFT_PART * max(self._least, per_second) * (at[-1] - at[0]) / 2:
+            return None
         grown = (self._grown & ((1 << stretches) - 1)).bit_count()
         if self._scale.jump_stretches and self._jumped(per_second):
             return None
