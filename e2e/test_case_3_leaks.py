@@ -30,10 +30,10 @@ from e2e.harness.node_agent import NodeAgent, the_only
 from e2e.harness.wait import NotYet, wait_until
 
 AIM_SECONDS: Final = 60
-"""The specification's. On recorded agents 96 % of leaks of memory are found by then, and all but one by twice
-that (docs/decisions/0019), so what is asserted is"""
-FOUND_WITHIN_SECONDS: Final = 120
-"""and the report has what was measured."""
+"""The specification's. Beside the work of recorded agents 96 % of leaks of memory are found by then, and 98 %
+by twice that (docs/decisions/0019)."""
+FOUND_WITHIN_SECONDS: Final = 2 * AIM_SECONDS
+"""Asserted; what was measured is in the report."""
 CPU_SECONDS: Final = 60
 """For so long the CPU must be high."""
 OVER_WITHIN_SECONDS: Final = 120
@@ -124,7 +124,6 @@ class Platform:
     outcomes: dict[str, Future[Outcome]] = field(default_factory=dict)
     readings: dict[str, list[Reading]] = field(default_factory=dict)
     found_of_innocents: list[Manifest] = field(default_factory=list)
-    answered: int = 0
 
     @property
     def innocents(self) -> list[str]:
@@ -149,7 +148,6 @@ class Platform:
 
     def _look(self) -> None:
         self.agent(QUIET).work(WORK_UNITS)
-        self.answered += 1
         for name in self.innocents:
             self.found_of_innocents += self.teller(name).findings()
         cgroups = NodeCgroups(self.node)
@@ -212,8 +210,7 @@ def platform(
         platform.run()
         write_report(
             "case_3_leaks",
-            {"machine": machine(cluster.version), "neighbour_answered": platform.answered}
-            | platform.figures(),
+            {"machine": machine(cluster.version), **platform.figures()},
         )
         yield platform
 
@@ -274,13 +271,12 @@ def test_the_limit_contains_the_worst(platform: Platform) -> None:
 
 
 def test_neighbours_live(platform: Platform) -> None:
+    """One of them was also asked all the time, and always answered, or there were no outcomes."""
     for name, before in platform.containers.items():
         if name != MEMORY:
             assert platform.cluster.running(platform.namespaces[name]) == [before], "no restart"
     for name in platform.innocents:
-        readings = platform.readings[name]
-        assert readings[-1].oom_kills == 0
-    assert platform.answered == len(platform.readings[QUIET])
+        assert platform.readings[name][-1].oom_kills == 0
 
 
 def test_work_that_comes_and_goes_is_no_leak(platform: Platform) -> None:
