@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 GAP_STRETCHES: Final = 5
 GAP_SECONDS: Final = 15.0
 """Without a sample for longer than both, nothing is known of what came between: the evidence begins anew."""
+JITTER_SECONDS: Final = 0.25
+"""A sample may be late by so much. Else every second stretch of two samples would wait for a third."""
 FORGIVEN_PART: Final = 0.5
 """One fall may be a subprocess that ended; a second one of more than this part of it is a collector's
 sawtooth."""
@@ -21,9 +23,8 @@ GAVE_BACK_PART: Final = 0.25
 """Nor is a fall forgiven that ends, give or take this part of it, where the window began: what grew in it was
 given back."""
 LEFT_PART: Final = 0.5
-"""Of the least growth, what must be left between the two halves of a window."""
-
-
+"""Of the growth that was measured, and of the least, what must be left between the two halves of a window. Of
+the measured one too: else what a program takes as it begins makes a leak of the sawtooth that follows."""
 JUMP_SECONDS: Final = 45.0
 """A jump is at least what the least leak takes in this time."""
 
@@ -46,6 +47,8 @@ class Growth(NamedTuple):
     """What a floor did over a window."""
 
     since_seconds: float
+    until_seconds: float
+    """When the stretch of ``low_now`` began, which is some time ago."""
     low_before: float
     low_now: float
     highest: float
@@ -79,7 +82,7 @@ class Floor:
 
     def __init__(self, scale: Scale, least_per_second: float) -> None:
         self._scale = scale
-        self._width = scale.stretch_seconds
+        self._width = scale.stretch_seconds - JITTER_SECONDS
         self._least = least_per_second
         self._kept = max(scale.stretches, scale.jump_stretches) + 1
         self._lows = array("f", bytes(4 * self._kept))  # exact enough: one part in 16 million
@@ -144,16 +147,16 @@ class Floor:
         if not self.grows(stretches):
             return None
         at, lows = self._newest(stretches)
-        if risen(lows) < LEFT_PART * self._least * (at[-1] - at[0]) / 2:
-            return None
         rates = sorted(
             (after - low) / (b - a) for (low, after), (a, b) in zip(pairwise(lows), pairwise(at), strict=True)
         )
         per_second = rates[len(rates) // 2]
+        if risen(lows) < LEFT_PART * max(self._least, per_second) * (at[-1] - at[0]) / 2:
+            return None
         grown = (self._grown & ((1 << stretches) - 1)).bit_count()
         if self._scale.jump_stretches and self._jumped(per_second):
             return None
-        return Growth(at[0], lows[0], lows[-1], max(lows), per_second, grown, stretches)
+        return Growth(at[0], at[-1], lows[0], lows[-1], max(lows), per_second, grown, stretches)
 
     def _newest(self, stretches: int) -> tuple[list[float], list[float]]:
         """When the last stretches, and the one before them, began; and their lows. Oldest first."""

@@ -259,7 +259,7 @@ class _Growing:
                 return None
             self._known = None
         self._top, self._quiet_since, self._highest = growth.low_now, seconds, growth.highest
-        self._base = growth.low_now - growth.per_second * (seconds - growth.since_seconds)
+        self._base = growth.low_now - growth.per_second * (growth.until_seconds - growth.since_seconds)
         return self._found(rule, growth, Stage.CONFIRMED, seconds)
 
     def _found(self, rule: _Rule, growth: Growth, stage: Stage, seconds: float) -> Finding:

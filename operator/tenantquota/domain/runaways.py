@@ -21,6 +21,7 @@ class Cpu:
 
     __slots__ = (
         "_began",
+        "_bound",
         "_last",
         "_means",
         "_of",
@@ -35,6 +36,8 @@ class Cpu:
     def __init__(self, percent: float, seconds: float) -> None:
         self.finding: Finding | None = None
         self._of = percent
+        self._bound = percent
+        """The threshold in percent of a core, as it was last."""
         self._stretches = max(1, round(seconds / STRETCH_SECONDS))
         self._forget()
 
@@ -61,7 +64,8 @@ class Cpu:
             return False
         mean = self._sum / self._weight
         whole = 100.0 if limit_percent is None else min(100.0, limit_percent)
-        if mean > self._of * whole / 100:
+        self._bound = self._of * whole / 100
+        if mean > self._bound:
             self._over, self._under, self._means = self._over + 1, 0, self._means + mean
         else:
             self._under += 1
@@ -85,7 +89,7 @@ class Cpu:
             was.since_seconds if was is not None else seconds - self._over * STRETCH_SECONDS,
             was.at_seconds if was is not None and same else seconds,
             mean * 0.6,
-            self._of,
+            self._bound,
             mean,
             self._over,
             self._over,

@@ -97,6 +97,20 @@ class TestMemory:
 
         assert changes(memory(3000, build)) == []
 
+    @pytest.mark.parametrize("period", [20, 25, 30])
+    def test_a_sawtooth_right_after_a_start_is_none(self, period: int) -> None:
+        def begun(second: int) -> float:
+            return (5 if second < 3 else 12 + second % period * 40 / 30) * MIB
+
+        assert changes(memory(600, begun)) == []
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_a_fast_leak_is_found_within_a_minute_though_samples_come_late(self, seed: int) -> None:
+        late = random.Random(seed)  # noqa: S311 - noise
+        samples = [(at + late.uniform(0, 0.1), value) for at, value in memory(361, ramp(50, since=300))]
+        [found] = changes(samples)
+        assert found.kind is Kind.MEMORY_FAST
+
     def test_one_subprocess_that_ends_does_not_hide_a_leak(self) -> None:
         def leaking(second: int) -> float:
             return ramp(50, since=300)(second) + (40 * MIB if second < 325 else 0)
@@ -187,6 +201,13 @@ class TestCounts:
         found = self.found(lambda look: 20 + 50 * look, looks=7)
         assert {each.kind for each in found} == {Kind.OPEN_FILES, Kind.PROCESSES}
 
+    def test_a_fast_one_ends_when_it_is_given_back(self) -> None:
+        found = self.found(lambda look: 20 + 50 * look if look < 8 else 20, looks=12)
+        assert sorted(each.kind for each in found if each.stage is Stage.ENDED) == [
+            Kind.OPEN_FILES,
+            Kind.PROCESSES,
+        ]
+
     def test_a_slow_one_within_a_quarter_of_an_hour(self) -> None:
         [found] = self.found(lambda look: 20 + 2 * look, looks=90)
         assert found.kind is Kind.OPEN_FILES
@@ -218,7 +239,9 @@ class TestCpu:
 
     def test_of_a_limit_below_a_core_it_is_a_part_of_that(self) -> None:
         assert self.found(lambda _: 49, 400) == []
-        assert [each.kind for each in self.found(lambda _: 49, 400, Limits(cpu_percent=50))] == [Kind.CPU]
+        [found] = self.found(lambda _: 49, 400, Limits(cpu_percent=50))
+        assert found.kind is Kind.CPU
+        assert evidence(found).endswith("over 40 %")
 
     def test_seconds_and_percent_can_be_changed(self) -> None:
         leaks = Leaks(Thresholds(cpu_percent=30, cpu_seconds=60))
