@@ -38,6 +38,16 @@ class ContainerReport(Part):
     memory_bytes: int | None = Field(None, ge=0, description="Working set: memory that can't be taken back.")
 
 
+class CapReport(Part):
+    """A container of a tenant that yields while others go on waiting for it."""
+
+    uid: str = Field(max_length=36, description="The pod's uid.")
+    name: str = Field(max_length=63, description="The container's name.")
+    cpu_limit_milli: int = Field(
+        ge=10, description="The CPU limit that it is to have at most, in thousandths of a core."
+    )
+
+
 class HoldReport(Part):
     """A tenant that wants more than its share of the node's CPU, and gets what others leave."""
 
@@ -47,6 +57,11 @@ class HoldReport(Part):
         (), max_length=MAX_CONTAINERS, description="The tenants whom it was seen to make wait."
     )
     message: str = Field(max_length=1024, description="What was measured, in words that a person can check.")
+    caps: tuple[CapReport, ...] = Field(
+        (),
+        max_length=MAX_CONTAINERS,
+        description="Its containers that get a lower CPU limit besides.",
+    )
 
 
 class LeakReport(Part):

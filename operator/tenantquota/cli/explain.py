@@ -17,6 +17,7 @@ from tenantquota.api.tenantquota import (
     TenantQuotaStatus,
 )
 from tenantquota.domain.decisions import Outcome
+from tenantquota.domain.neighbour_caps import HARMS_NEIGHBOURS
 from tenantquota.domain.quantities import format_cpu, format_memory
 from tenantquota.domain.resizes import Rule
 
@@ -30,6 +31,8 @@ _RULES: Final[Mapping[str, str]] = {
     Rule.CGROUP_PUT_RIGHT: "cgroup put right, which somebody else had changed",
     Rule.CPU_SIZED_DOWN: "CPU limit lowered, since the tenant used more than its budget",
     Rule.CPU_GIVEN_BACK: "CPU limit given back",
+    Rule.CPU_CAPPED: "CPU limit lowered, since others went on waiting for it",
+    Rule.CPU_UNCAPPED: "CPU limit given back after others had waited for it",
     Rule.LEAK_CONTAINED: "memory limit lowered, since it leaks",
     Rule.LEAK_RELEASED: "memory limit given back after a leak",
     Rule.LEAK_RESTARTED: "evicted, since it leaks",
@@ -169,11 +172,17 @@ def _hold(
         lines.append(line)
     if not hold.containers:
         return [*lines, "  Everything has been given back, on trial: if it is over again, it waits longer."]
-    lines += [
+    if hold.reason == HARMS_NEIGHBOURS:
+        return [
+            *lines,
+            "Steps are given back once nobody waits for it, and all once it wants no more than its share.",
+            f"The hold ends at {_clock(hold.expires)} unless the node's agent is heard of.",
+        ]
+    return [
+        *lines,
         f"A step is given back once it is well within its bounds for {hold.give_back_after_seconds} s.",
         f"The hold ends at {_clock(hold.expires)} unless the controller renews it.",
     ]
-    return lines
 
 
 def _leaks(leaks: LeakStatus, enforcement: Enforcement, now: datetime) -> list[str]:

@@ -18,7 +18,7 @@ from tenantquota.domain.budgets import resource_quota_name
 from tenantquota.domain.conditions import leak_status_of, status_of, status_of_invalid, transitions
 from tenantquota.domain.cpu_budget import HOLD_SECONDS, Clock
 from tenantquota.domain.decisions import Outcome, Result, belongs, farewell, news, summarise
-from tenantquota.domain.holds import hold_of, phase_of, standing_of
+from tenantquota.domain.holds import phase_of, standing_of
 from tenantquota.domain.leak_restarts import ASKED, skipped, told
 from tenantquota.domain.model import InvalidQuota, Quota
 from tenantquota.domain.plan import NamespacePlan, Observation, QuotaPlan, plan_namespace
@@ -171,7 +171,7 @@ class Reconciler:
         if (eviction := plan.restarts.evict) is not None:
             asked = eviction.tried(ASKED if quota.enforces else Outcome.OBSERVED, "", self.now())
             plan = replace(plan, restarts=replace(plan.restarts, last=asked))
-        hold = hold_of(plan.cpu, quota.status.hold, self.now(), expires)
+        hold = plan.hold(self.now(), expires)
         status, leaks = quota.status, leak_status_of(plan)
         if (hold, leaks) != (status.hold, status.leaks):
             phase = phase_of(plan.cpu, yields=bool(plan.yielding))

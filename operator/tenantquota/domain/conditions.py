@@ -10,7 +10,7 @@ from tenantquota.api.tenantquota import (
     LeakStatus,
     TenantQuotaStatus,
 )
-from tenantquota.domain.holds import hold_of, phase_of
+from tenantquota.domain.holds import phase_of
 from tenantquota.domain.judgements import (
     NOT_REPORTED,
     USAGE_UNKNOWN,
@@ -46,7 +46,7 @@ def status_of(
         phase=phase_of(plan.cpu, yields=bool(plan.yielding)),
         pods=len(plan.pods) + len(plan.overlaps),
         usage=plan.usage,
-        hold=hold_of(plan.cpu, before.hold, now, expires or now),
+        hold=plan.hold(now, expires or now),
         leaks=leak_status_of(plan),
         decisions=(*before.decisions, *decisions)[-DECISIONS_KEPT:],
         conditions=conditions(found, before, plan.quota.generation, now),

@@ -13,6 +13,7 @@ from math import inf
 from typing import Final
 
 from tenantquota.domain.quantities import format_cpu
+from tenantquota.domain.shares import common_level
 
 Key = tuple[str, str]
 """A pod's name and a container's. By name: a pod that is made anew under its name keeps its cap."""
@@ -35,11 +36,15 @@ long, so that a load that is on and off is let go of a few times and then held; 
 2 minutes of its end."""
 PROBATION_SECONDS: Final = 60.0
 """From the last step until the hold is over, patience forgotten."""
-HOLD_SECONDS: Final = 30.0
-"""For how long a hold lasts that no fresh report backs."""
-RENEW_SECONDS: Final = 15.0
+HEARD_SECONDS: Final = 10.0
+"""A hold is renewed only by reports that came so lately. Agents report every 8 s while somebody is held
+(``reporting.HOLD_PERIOD_SECONDS``)."""
+HOLD_SECONDS: Final = 18.0
+"""For how long a hold lasts that no fresh report backs: with the time above less than 30 s, by which no hold
+may outlive its cause."""
+RENEW_SECONDS: Final = 9.0
 """A hold is renewed when less than this is left of it, which is a write."""
-LOOK_SECONDS: Final = 10.0
+LOOK_SECONDS: Final = 5.0
 """How often a held tenant is looked at though nothing is heard."""
 GRAIN_MILLI: Final = 10
 """Caps are whole percents of a CPU, as systemd's cgroup driver rounds limits; also the kernel's least."""
@@ -61,6 +66,8 @@ class Consumer:
     """The mean over the last 10 s; None: not known."""
     backed: bool = True
     """The agent of its node reports."""
+    heard: bool = True
+    """It did so in the last HEARD_SECONDS."""
     changed_seconds: float = inf
     """Since its limit last changed."""
 
@@ -146,31 +153,13 @@ def decide(
         standing = _after_giving_back(raised, caps, before, clock)
     else:
         standing = None
-    backed = {c.key for c in consumers if c.backed}
+    heard = {c.key for c in consumers if c.heard}
     return replace(
         verdict,
         standing=standing,
-        renew=standing is not None and clock.left_seconds < RENEW_SECONDS and standing.caps.keys() <= backed,
+        renew=standing is not None and clock.left_seconds < RENEW_SECONDS and standing.caps.keys() <= heard,
         again_seconds=_again(verdict, standing, consumers, clock),
     )
-
-
-def common_level(used: Iterable[tuple[int, int]], room_milli: float) -> int:
-    """Water-filling: the highest level to which the largest users can be cut so that all fit.
-
-    Args:
-        used: what each uses, and the floor below which it can't be cut.
-    """
-    users = list(used)
-
-    def fits(level: int) -> bool:
-        return sum(min(use, max(level, floor)) for use, floor in users) <= room_milli
-
-    low, high = 0, max((use for use, _ in users), default=0)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle - 1)
-    return low
 
 
 def _still_held(consumers: Iterable[Consumer], before: Standing | None, clock: Clock) -> dict[Key, int]:
@@ -260,8 +249,9 @@ def _after_giving_back(
 def _again(
     verdict: Verdict, standing: Standing | None, consumers: Iterable[Consumer], clock: Clock
 ) -> float | None:
-    """When the next thing may be due; for a hold at the latest after LOOK_SECONDS, to renew it."""
-    due = [LOOK_SECONDS] if standing is not None else []
+    """When the next thing may be due; for a hold at the latest after LOOK_SECONDS, to renew it, or when it
+    expires."""
+    due = [LOOK_SECONDS, clock.left_seconds] if standing is not None else []
     if verdict.over:
         due += (STEP_SECONDS - c.changed_seconds for c in consumers)
     elif verdict.fits and standing is not None and standing.caps:

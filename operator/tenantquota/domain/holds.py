@@ -10,6 +10,7 @@ from typing import Final
 from tenantquota.api.tenantquota import HeldContainer, Hold, Phase, TenantQuotaStatus
 from tenantquota.domain.cpu_budget import (
     GRAIN_MILLI,
+    HEARD_SECONDS,
     Clock,
     Consumer,
     Key,
@@ -55,6 +56,7 @@ def _consumer(
         floor_milli=_floor(pod, normal, decided.cpu_request_milli or 0),
         used_milli=found.cpu_milli if found else None,
         backed=backed,
+        heard=account is not None and account.age_seconds <= HEARD_SECONDS,
         changed_seconds=clock.since_change(key),
     )
 
@@ -103,17 +105,20 @@ def standing_of(status: TenantQuotaStatus) -> Standing | None:
     return Standing(caps, recovering, float(hold.give_back_after_seconds), hold.evidence)
 
 
-def hold_of(verdict: Verdict | None, before: Hold | None, now: str, expires: str) -> Hold | None:
-    """What the status is to say of the hold. One for another reason stays until the budget's takes its place.
+def hold_of(
+    verdict: Verdict | None, before: Hold | None, now: str, expires: str, other: Hold | None = None
+) -> Hold | None:
+    """What the status is to say of the hold.
 
     Args:
         before: what it says.
         now: RFC 3339, as ``expires``, which a hold gets that is new, changed or renewed.
+        other: a hold for another reason. The budget's goes before, since it stands nowhere else.
     """
     standing = verdict.standing if verdict else None
     mine = before if before is not None and before.reason == CPU_BUDGET else None
     if verdict is None or standing is None:
-        return before if mine is None else None
+        return other
     containers = tuple(
         HeldContainer(
             pod=key[0],

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final
 
-from tenantquota.api.tenantquota import Usage
+from tenantquota.api.tenantquota import Hold, Usage
 from tenantquota.domain.budgets import BudgetChange, OwnedResourceQuota, has_room, plan_budgets
 from tenantquota.domain.cpu_budget import JUST_STARTED, Clock, Verdict
-from tenantquota.domain.holds import attribute, caps_of, standing_of, verdict_of
+from tenantquota.domain.holds import attribute, caps_of, hold_of, standing_of, verdict_of
 from tenantquota.domain.leak_holds import NOT_CONTAINED, Containment, contain
 from tenantquota.domain.leak_restarts import NO_RESTARTS, Restarts, restarts_of
 from tenantquota.domain.model import InvalidQuota, Pod, Quota
+from tenantquota.domain.neighbour_caps import NOBODY_WAITS, NeighbourCaps, both, neighbour_caps
 from tenantquota.domain.reports import NodeAccount, ReportedLeak, Yielding, usage_to_show, use_of
 from tenantquota.domain.resizes import PodPlan, Setback, State, plan_pod, plan_release
 from tenantquota.domain.selectors import claim
@@ -67,6 +68,8 @@ class QuotaPlan:
     """The nodes on which the tenant gets what others leave, and why."""
     cpu: Verdict | None = None
     """What budget.cpu comes to; None where there is none."""
+    neighbours: NeighbourCaps = NOBODY_WAITS
+    """The limits that it is given because others wait for it."""
     system: bool = False
     leaks: tuple[tuple[Pod, ReportedLeak], ...] = ()
     """Those that its pods' nodes report, as long as a report is not stale."""
@@ -80,11 +83,21 @@ class QuotaPlan:
         """The plans with something to do."""
         return tuple(plan for plan in self.pods if plan.change or plan.adopt)
 
+    def hold(self, now: str, expires: str) -> Hold | None:
+        """What the status is to say of a hold.
+
+        Args:
+            now: RFC 3339, as ``expires``, when a hold ends that begins or is renewed now.
+        """
+        before = self.quota.status.hold
+        return hold_of(self.cpu, before, now, expires, self.neighbours.hold(before, expires))
+
     @property
     def again_seconds(self) -> tuple[float, ...]:
         """When to look again though nothing is heard."""
         due = (
             self.cpu.again_seconds if self.cpu else None,
+            self.neighbours.again_seconds,
             self.containment.again_seconds,
             self.restarts.again_seconds,
         )
@@ -127,6 +140,8 @@ def _plan_quota(
     before = standing_of(quota.status)
     clock = seen.clocks.get(quota.uid, JUST_STARTED)
     cpu = verdict_of(quota, accounts, before, clock)
+    neighbours = neighbour_caps(quota, accounts, clock.left_seconds)
+    all_caps = both(cpu.caps if cpu else {}, neighbours.caps)
     containment = contain(quota, accounts, seen.setbacks, clock.of_pods)
     if not has_room(quota, seen.resource_quotas, containment.reserved_bytes):
         containment = containment.kept()
@@ -139,8 +154,9 @@ def _plan_quota(
     running = {pod.uid for pod in seen.pods}
 
     def plan(pod: Pod) -> PodPlan:
-        caps = caps_of(pod, cpu.caps if cpu else {})
+        caps = caps_of(pod, all_caps)
         step = plan_pod(pod, quota, seen.setbacks.get(pod.uid), caps, containment.caps_of(pod))
+        step = neighbours.attribute(step, quota.status.hold)
         step = attribute(containment.attribute(step), cpu, before.caps if before else {})
         return _awaited(hold_against(seen.witness(pod), step), seen.stale)
 
@@ -158,6 +174,7 @@ def _plan_quota(
             if not account.stale and quota.tenant in account.report.yielding
         ),
         cpu,
+        neighbours,
         leaks=leaks,
         containment=containment,
         restarts=restarts_of(quota, leaks, running, seen.restart_seconds.get(quota.uid, inf)),

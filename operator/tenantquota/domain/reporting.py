@@ -10,6 +10,9 @@ MAX_CONTAINERS: Final = 500
 MAX_FINDINGS: Final = 100
 """Told in one report; a node with more of them has one trouble, not a hundred."""
 
+HOLD_PERIOD_SECONDS: Final = 8
+"""The longest age of a report by which somebody is held. Three of these may pass until a hold ends whose
+agent died (``reports.STALE_PERIODS``): no hold outlives its cause by more than 30 s."""
 MARGIN_SECONDS: Final = 1.5
 """By how much a heartbeat comes early: it is decided once a second, and takes its way."""
 USAGE_SECONDS: Final = 10.0
@@ -64,6 +67,8 @@ class Hold(NamedTuple):
 
     tenant: str
     victims: tuple[str, ...]
+    caps: tuple[tuple[str, str, int], ...] = ()
+    """Pod's uid, container and the CPU limit in milli-CPU that it is to have."""
 
 
 class Told(NamedTuple):
@@ -96,6 +101,17 @@ def reason_to_write(told: Told | None, now: Told, age_seconds: float, period_sec
     if told.findings != now.findings:
         return Reason.FINDINGS
     return Reason.HEARTBEAT if age_seconds >= period_seconds - MARGIN_SECONDS else None
+
+
+def period_of(now: Told, period_seconds: int, *, held: bool) -> int:
+    """How often to report at least, in seconds.
+
+    Args:
+        period_seconds: when nobody is held.
+        held: a tenant with containers here is held by the controller.
+    """
+    busy = held or now.holds or now.findings
+    return min(period_seconds, HOLD_PERIOD_SECONDS) if busy else period_seconds
 
 
 def usage_by_tenant(entries: Iterable[Entry]) -> dict[str, Usage]:

@@ -56,6 +56,9 @@ class Yielding:
     victims: tuple[str, ...]
     """The tenants whom it was seen to make wait."""
     message: str
+    caps: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Pod's uid and container's name → the CPU limit in milli-CPU that it is to have at most, since others go
+    on waiting though it yields."""
 
 
 @dataclass(frozen=True, slots=True)

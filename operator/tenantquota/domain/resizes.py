@@ -38,6 +38,8 @@ class Rule(StrEnum):
     CGROUP_PUT_RIGHT = "CgroupPutRight"
     CPU_SIZED_DOWN = "CpuSizedDown"
     CPU_GIVEN_BACK = "CpuGivenBack"
+    CPU_CAPPED = "CpuCapped"
+    CPU_UNCAPPED = "CpuUncapped"
     LEAK_CONTAINED = "LeakContained"
     LEAK_RELEASED = "LeakReleased"
     LEAK_RESTARTED = "LeakRestarted"

@@ -1,6 +1,6 @@
 """What a tenant is entitled to of a node's CPU: weighted max-min fairness between tenants, not pods."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import inf
 
 
@@ -26,3 +26,21 @@ def water_level(capacity: float, demands: Mapping[str, tuple[float, int]]) -> fl
         left -= demand
         weight_left -= weight
     return inf
+
+
+def common_level(used: Iterable[tuple[int, int]], room_milli: float) -> int:
+    """Water-filling: the highest level to which the largest users can be cut so that all fit.
+
+    Args:
+        used: what each uses, and the floor below which it can't be cut.
+    """
+    users = list(used)
+
+    def fits(level: int) -> bool:
+        return sum(min(use, max(level, floor)) for use, floor in users) <= room_milli
+
+    low, high = 0, max((use for use, _ in users), default=0)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low

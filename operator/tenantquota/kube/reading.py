@@ -205,9 +205,14 @@ def read_node_report(body: Body) -> NodeReport:
             )
             for each in report.containers
         },
-        yielding={each.tenant: Yielding(each.since, each.victims, each.message) for each in report.holds},
+        yielding={each.tenant: _yielding(each) for each in report.holds},
         leaks=tuple(_leak(each, heartbeat) for each in report.findings),
     )
+
+
+def _yielding(hold: nodereport.HoldReport) -> Yielding:
+    caps = {(each.uid, each.name): each.cpu_limit_milli for each in hold.caps}
+    return Yielding(hold.since, hold.victims, hold.message, caps)
 
 
 def _leak(found: nodereport.LeakReport, heartbeat: datetime) -> ReportedLeak:

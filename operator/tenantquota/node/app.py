@@ -151,7 +151,12 @@ class _Agent:
         self._view = View(containers, tick.at_ns, tick.seconds, self._leaks.found)
         if complete:
             self._neighbours.after_tick(tick, containers)
-            self._reporter.after_tick(containers, self._neighbours.holdings(), self._leaks.confirmed)
+            self._reporter.after_tick(
+                containers,
+                self._neighbours.holdings(),
+                self._leaks.confirmed,
+                any_held=any(container.owner.held for container in containers),
+            )
 
     def _metrics(self) -> Answer:
         return Answer(200, exposition(self._view, self._state, self._settings.proc_root), CONTENT_TYPE)

@@ -38,6 +38,8 @@ class Owner(NamedTuple):
     """Of the whole pod, as the kubelet reckons its CPU weight from it."""
     thresholds: Thresholds = DEFAULTS
     """Of leaks."""
+    held: bool = False
+    """The quota's status tells of a hold."""
 
 
 class Owners(Protocol):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tenantquota.api.names import API_VERSION, MANAGED_BY_LABEL, MANAGER
 from tenantquota.domain.findings import evidence
-from tenantquota.domain.reporting import Entry
+from tenantquota.domain.reporting import MAX_CONTAINERS, Entry
 from tenantquota.kube.plain import NodeIdentity
 from tenantquota.node.leaks import Found
 from tenantquota.node.neighbours import Holding
@@ -95,9 +95,13 @@ def _container(entry: Entry) -> dict[str, Any]:
 
 
 def _hold(holding: Holding, now: Clocks) -> dict[str, Any]:
+    caps = [
+        {"uid": each.pod_uid, "name": each.container, "cpuLimitMilli": each.cpu_limit_milli}
+        for each in holding.caps[:MAX_CONTAINERS]
+    ]
     return {
         "tenant": holding.tenant,
         "since": now.timestamp(holding.since),
         "victims": list(holding.victims),
         "message": holding.message,
-    }
+    } | ({"caps": caps} if caps else {})

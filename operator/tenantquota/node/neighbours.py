@@ -10,6 +10,7 @@ from tenantquota.domain.contention import Activity, Harm, Over, QuietLevel, Seco
 from tenantquota.domain.usage import NANOSECONDS, increase
 from tenantquota.domain.weights import PodWeight
 from tenantquota.domain.yielding import State, Yield
+from tenantquota.node.caps import CappedContainer, Caps
 from tenantquota.node.containers import Container
 from tenantquota.node.sampler import Tick
 
@@ -48,6 +49,8 @@ class Holding(NamedTuple):
     victims: tuple[str, ...]
     """Whom it was seen to harm."""
     message: str
+    caps: tuple[CappedContainer, ...] = ()
+    """Of its containers, those that are to have a lower limit besides."""
 
 
 class _Pod(NamedTuple):
@@ -85,6 +88,7 @@ class Neighbours:
         self._idle_ms: float | None = None
         self._at: float | None = None
         self._state = State()
+        self._caps = Caps(node)
         self._lifted: dict[str, float] = {}
         """The tenants that wait within their share, and when each last had need of a lift."""
         self._quiet: dict[str, QuietLevel] = {}
@@ -114,33 +118,47 @@ class Neighbours:
             return
         if tick.contended or self._state.active:
             activities = self._activities(containers, tick)
-            over = self._judge(activities, (self._idle_ms - idle_before) / elapsed)
+            second = self._second(activities, (self._idle_ms - idle_before) / elapsed)
+            over = contention.over_share(second) | self._caps.wanting(activities, containers, tick.at_ns)
+            # what others wait while somebody is held is no quiet level
+            self._learn(activities, full=second.full or bool(self._state.active))
+            harms = contention.harms(activities, over, self._quiet)
         else:
             activities = self._activities(_looked_at(containers, tick), tick)
-            over = {}
-            self._note_harms([])
+            second, over, harms = None, {}, []
             self._learn(activities, full=False)
+        self._note_harms(harms)
         self._state, changes = yielding.step(self._state, over, now)
         self._lifted = yielding.lifted(self._lifted, activities, self._state, now)
         if not (self._state.active or self._set or changes.ended or tick.appeared or not self._known):
             return
         pods = _pods(containers, self._weights.version)
         self._set_weights(pods)
+        self._cap(second, harms, pods, containers, tick)
         seconds = (self._clock_ns() - tick.at_ns) / NANOSECONDS
         for begun in changes.begun:
             self._tell("TenantYields", begun, pods, seconds)
         for ended in changes.ended:
             self._tell("TenantNoLongerYields", ended, pods, seconds)
 
-    def _judge(self, activities: Collection[Activity], idle_ms: float) -> dict[str, Over]:
-        """Who is over its share in this second; notes whom that harms."""
+    def _second(self, activities: Collection[Activity], idle_ms: float) -> Second:
         used_ms = sum(each.used_ms for each in activities)
         others_ms = max(0.0, self._capacity_ms - idle_ms - used_ms)
-        second = Second(self._capacity_ms, idle_ms, tuple(activities), others_ms)
-        over = contention.over_share(second)
-        self._learn(activities, full=second.full)
-        self._note_harms(contention.harms(activities, over, self._quiet))
-        return over
+        return Second(self._capacity_ms, idle_ms, tuple(activities), others_ms)
+
+    def _cap(
+        self,
+        second: Second | None,
+        harms: Iterable[Harm],
+        pods: Mapping[str, _Pod],
+        containers: Collection[Container],
+        tick: Tick,
+    ) -> None:
+        """Whoever would yield if it were enforced is left out: it isn't known if that were enough."""
+        enforced = {pod.tenant for pod in pods.values() if pod.enforces}
+        yields = {tenant: each for tenant, each in self._state.active.items() if tenant in enforced}
+        lasting = [harm for harm in harms if self._harmed.get(harm.victim, 0) >= HARM_SECONDS]
+        self._caps.after_second(second, lasting, yields, containers, tick.at_ns / NANOSECONDS, tick.at_ns)
 
     def give_back(self) -> None:
         """Puts the kubelet's weights back."""
@@ -252,7 +270,9 @@ class Neighbours:
         mine = [harm for harm in harms if any(each.tenant == of.tenant for each in harm.culprits)]
         over = of.evidence
         message = contention.told(mine[0], self._node) if mine else contention.wanted(over, self._node)
-        return Holding(of.tenant, of.since, over, tuple(sorted(harm.victim for harm in mine)), message)
+        victims = tuple(sorted(harm.victim for harm in mine))
+        caps = self._caps.of(of.tenant)
+        return Holding(of.tenant, of.since, over, victims, self._caps.message(of.tenant) or message, caps)
 
     def _tell(self, rule: str, of: Yield, pods: Mapping[str, _Pod], seconds: float) -> None:
         """

@@ -44,6 +44,8 @@ class Quota(NamedTuple):
     enforces: bool
     weight: int = 100
     thresholds: Thresholds = DEFAULTS
+    held: bool = False
+    """Its status tells of a hold."""
 
 
 def read_pod(manifest: Any) -> tuple[str, Pod]:
@@ -129,6 +131,7 @@ def read_quota(manifest: Any) -> tuple[str, Quota]:
             spec.get("enforcement", "Enforce") == "Enforce",
             int(spec.get("weight", 100)),
             _thresholds(spec.get("leaks") or {}),
+            bool((manifest.get("status") or {}).get("hold")),
         )
         return metadata["uid"], quota
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -221,6 +224,7 @@ class TenantsPods:
             quota.enforces,
             pod.cpu_request_milli,
             quota.thresholds,
+            quota.held,
         )
 
     def _quota_of(self, pod: Pod) -> Quota | None:

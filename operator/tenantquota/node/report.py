@@ -17,6 +17,7 @@ from tenantquota.domain.reporting import (
     Told,
     Usage,
     bounded,
+    period_of,
     reason_to_write,
     usage_by_tenant,
     usage_changed,
@@ -104,20 +105,29 @@ class Reporter:
         containers: Collection[Container],
         holdings: Collection[Holding] = (),
         confirmed: Collection[Found] = (),
+        *,
+        any_held: bool = False,
     ) -> None:
-        """To be called with all that are followed, who yields and the leaks that are confirmed, once it is
-        known which of the node's pods are tenants'."""
+        """To be called once it is known which of the node's pods are tenants'.
+
+        Args:
+            containers: all that are followed.
+            holdings: who yields.
+            confirmed: leaks.
+            any_held: the controller holds one of the node's tenants.
+        """
         now = self._clock()
         held = held_by(containers)
         found = sorted((each for each in confirmed if each.container.id in held), key=_key)[:MAX_FINDINGS]
         told = Told(
             held,
-            tuple(Hold(each.tenant, each.victims) for each in holdings),
+            tuple(Hold(each.tenant, each.victims, each.caps) for each in holdings),
             frozenset(map(_key, found)),
         )
         last = self._last
+        period_seconds = period_of(told, self._period_seconds, held=any_held)
         reason = reason_to_write(
-            last and last.told, told, now - last.at_seconds if last else 0.0, self._period_seconds
+            last and last.told, told, now - last.at_seconds if last else 0.0, period_seconds
         )
         if reason is None and now < self._usage_due_seconds:
             return
@@ -137,7 +147,7 @@ class Reporter:
                 holdings,
                 found,
                 Clocks(now, self._wall_clock()),
-                self._period_seconds,
+                period_seconds,
             )
             self._write(report, reason)
 

@@ -124,6 +124,16 @@ def test_others_containers_are_not_counted() -> None:
     assert "use 258m CPU" in explain(quota(HELD), [report(heavy=258), others], NOW)
 
 
+def test_one_that_harms_its_neighbours() -> None:
+    of = HELD | {"hold": HELD["hold"] | {"reason": "HarmsNeighbours", "evidence": "acme made globex wait"}}
+    told = explain(quota(of), [report(heavy=258)], NOW)
+    assert "HarmsNeighbours. Measured: acme made globex wait." in told
+    assert "heavy/agent: 500m → 260m CPU; its cgroup holds 260m" in told
+    assert "Steps are given back once nobody waits for it" in told
+    assert "The hold ends at 10:05:20 unless the node's agent is heard of." in told
+    assert "the controller renews" not in told
+
+
 def test_on_trial() -> None:
     trial = HELD | {"phase": "Recovering", "hold": HELD["hold"] | {"containers": []}}
     told = explain(quota(trial), [report(heavy=20)], NOW)

@@ -17,6 +17,7 @@ from tenantquota.controller.reconciler import Reconciler
 from tenantquota.controller.views import Views
 from tenantquota.domain.cpu_budget import HOLD_SECONDS
 from tenantquota.domain.model import Pod
+from tenantquota.domain.reporting import HOLD_PERIOD_SECONDS
 from tenantquota.domain.reports import NodeReport, Reported
 from tenantquota.kube.client import Client, UnavailableError
 from tenantquota.kube.reading import read_quota
@@ -39,6 +40,7 @@ class World:
     """The API server, the nodes and the clock; it outlives the controllers."""
 
     enforcement: str = "Enforce"
+    period_seconds: float = 30
     seconds: float = 0.0
     pods: dict[str, Pod] = field(
         default_factory=lambda: {
@@ -119,7 +121,9 @@ class World:
             (pod.uid, "agent"): Reported(limit, 128 * MI, min(self.wanted[name], limit or 0), 20 * MI)
             for (name, pod), limit in zip(self.pods.items(), self.limits().values(), strict=True)
         }
-        return NodeReport("n1", later(START, self.seconds), self.seconds, 30, frozenset({"acme"}), found)
+        return NodeReport(
+            "n1", later(START, self.seconds), self.seconds, self.period_seconds, frozenset({"acme"}), found
+        )
 
     async def look(self, after_seconds: float = 0.0) -> float | None:
         """The agent reports, the watches show everything, and the controller looks."""
@@ -172,7 +176,7 @@ async def test_while_it_is_held_only_the_expiry_is_written() -> None:
         assert again_seconds is not None
         assert again_seconds < HOLD_SECONDS / 2
     assert {what for what, _ in world.requests} == {"status"}
-    assert len(world.requests) <= 2
+    assert len(world.requests) <= 4, "not each time"
     assert world.status["hold"] | {"expires": ""} == before | {"expires": ""}
     assert world.status["hold"]["expires"] > later(START, world.seconds)
 
@@ -203,6 +207,18 @@ async def test_without_reports_it_ends_within_its_expiry() -> None:
     for _ in range(4):
         await world.look_without_report(HOLD_SECONDS / 3)
     assert world.limits() == {"a": 500, "b": 500, "light": 500}
+
+
+@pytest.mark.parametrize("held_seconds", range(0, 20, 3))
+async def test_no_hold_outlives_its_nodes_agent_by_more_than_30_seconds(held_seconds: int) -> None:
+    world = World(period_seconds=HOLD_PERIOD_SECONDS)
+    await world.held()
+    for _ in range(held_seconds):
+        await world.look(1)
+    died = world.seconds
+    while world.limits()["a"] == 260:
+        await world.look_without_report(await world.look_without_report() or 60)
+    assert world.seconds - died <= 30
 
 
 async def test_observe_writes_the_same_hold_and_resizes_nobody() -> None:

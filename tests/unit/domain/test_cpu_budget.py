@@ -19,9 +19,9 @@ from tenantquota.domain.cpu_budget import (
     Consumer,
     Key,
     Standing,
-    common_level,
     decide,
 )
+from tenantquota.domain.shares import common_level
 from tests.unit.domain.loads import Simulation, on_off, steady
 
 LONG_AGO = Clock(fits_seconds=1000, changed_seconds=1000)

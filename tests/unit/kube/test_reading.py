@@ -19,7 +19,7 @@ from tenantquota.domain.model import (
     Resources,
 )
 from tenantquota.domain.quantities import parse_memory_bytes
-from tenantquota.domain.reports import Reported, ReportedLeak
+from tenantquota.domain.reports import Reported, ReportedLeak, Yielding
 from tenantquota.kube.reading import (
     read_declared,
     read_node_report,
@@ -253,6 +253,15 @@ def test_a_report_of_an_empty_node_is_one_too() -> None:
     bare = {key: value for key, value in REPORT.items() if key != "containers"}
     report = read_node_report(bare | {"heartbeat": "2026-01-01T01:00:00.5+01:00"})
     assert (report.heartbeat_seconds, report.containers) == (1767225600.5, {})
+
+
+def test_who_yields_is_read_with_its_caps() -> None:
+    hold = {"tenant": "acme", "since": "2026-01-01T00:00:00Z", "victims": ["t"], "message": "why"}
+    caps = [{"uid": "u", "name": "agent", "cpuLimitMilli": 200}]
+    assert read_node_report(REPORT | {"holds": [hold | {"caps": caps}]}).yielding == {
+        "acme": Yielding("2026-01-01T00:00:00Z", ("t",), "why", {("u", "agent"): 200})
+    }
+    assert read_node_report(REPORT | {"holds": [hold]}).yielding["acme"].caps == {}, "an older agent's"
 
 
 def test_the_node_agent_reads_the_thresholds_that_the_resource_has() -> None:

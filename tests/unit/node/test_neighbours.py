@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from tenantquota.domain.capping import AFTER_SECONDS, FIRST_PATIENCE_SECONDS
 from tenantquota.domain.usage import NANOSECONDS, RunDelay
 from tenantquota.domain.weights import LIFT, V1_LEAST, kubelet_weight
 from tenantquota.domain.yielding import QUIET_SECONDS
+from tenantquota.node.caps import CappedContainer
 from tenantquota.node.containers import Container, Owner
 from tenantquota.node.neighbours import Holding, Neighbours
 from tenantquota.node.sampler import Tick
@@ -244,6 +246,80 @@ class TestLift:
         assert (node.weight("hog"), node.weight("small")) == (5, 5)
 
 
+class TestCap:
+    HALF_MILLI = 980
+    """Of what the system leaves two tenants of two CPUs."""
+    CAPPED = (CappedContainer("uid-hog", "main", HALF_MILLI),)
+
+    def test_who_is_waited_for_though_it_yields_is_capped(self, node: Node) -> None:
+        node.noise(int(AFTER_SECONDS))
+        assert node.holdings[0].caps == ()
+        node.noise()
+
+        assert node.holdings[0].caps == self.CAPPED
+        assert node.holdings[0].message.startswith("hog made small wait")
+
+    def test_nobody_is_capped_whom_its_victim_hardly_feels(self, node: Node) -> None:
+        for _ in range(30):
+            node.second(hog=(1900, 4000, 600), small=(900, 40, 1000))
+
+        assert node.holdings[0].victims == ("small",)
+        assert node.holdings[0].caps == ()
+
+    def test_nobody_is_capped_by_whom_yielding_frees_the_others(self, node: Node) -> None:
+        node.noise(2)
+        for _ in range(30):
+            node.second(hog=(1800, 4000, 600), small=(60, 8, 1000))
+
+        assert [each.caps for each in node.holdings] == [()]
+
+    def test_it_goes_on_yielding_while_its_limit_leaves_the_node_idle(self, node: Node) -> None:
+        node.noise(int(AFTER_SECONDS) + 1)
+        for _ in range(3):
+            node.second(900, contended=False, hog=(1000, 4000, 600, 1), small=(60, 8, 1000))
+
+        assert node.holdings[0].caps == self.CAPPED
+        assert node.weight("small") >= LIFT * node.weight("hog")
+
+    def test_it_is_given_back_in_steps(self, node: Node) -> None:
+        node.noise(int(AFTER_SECONDS) + 1)
+        for _ in range(int(FIRST_PATIENCE_SECONDS) + 1):
+            node.second(900, contended=False, hog=(1000, 4000, 600, 1), small=(60, 8, 1000))
+
+        assert node.holdings[0].caps == (CappedContainer("uid-hog", "main", 1470),)
+
+    def test_it_ends_with_the_yield(self, node: Node) -> None:
+        node.noise(int(AFTER_SECONDS) + 1)
+        node.calm(int(QUIET_SECONDS) + 1)
+
+        assert node.holdings == []
+
+    def test_whoever_only_would_yield_is_not_capped(self) -> None:
+        node = Node("hog", "small", enforces=False)
+        node.calm(5)
+        node.noise(30)
+
+        assert [each.caps for each in node.holdings] == [()]
+
+    def test_what_is_waited_while_somebody_yields_is_no_quiet_level(self, node: Node) -> None:
+        node.noise(int(AFTER_SECONDS) + 1)
+        for _ in range(60):
+            node.second(900, contended=False, hog=(1000, 4000, 600, 1), small=(60, 30, 1000))
+        node.noise(2)
+
+        assert "of 8 µs" in node.holdings[0].message
+
+    def test_each_change_is_one_record(self, node: Node, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("INFO")
+        node.noise(30)
+        node.calm(int(QUIET_SECONDS) + 1)
+
+        capped, uncapped = (each for each in audits(caplog) if "Capped" in each["rule"])
+        assert (capped["rule"], capped["tenant"], capped["oldMilli"]) == ("TenantCapped", "hog", {})
+        assert capped["newMilli"] == {"uid-hog/main": self.HALF_MILLI} == uncapped["oldMilli"]
+        assert (uncapped["rule"], uncapped["newMilli"]) == ("TenantNoLongerCapped", {})
+
+
 class TestEnds:
     def test_gives_back_when_it_stops(self, node: Node) -> None:
         node.noise(2)
@@ -285,3 +361,5 @@ class TestEnds:
         }
         assert not any(remembered.values()), remembered
         assert not node.neighbours._state.yields
+        assert not node.neighbours._caps._caps
+        assert not node.neighbours._caps._names

@@ -109,6 +109,17 @@ class TestRequests:
 
 
 class TestQuotas:
+    def test_whether_its_tenant_is_held(self) -> None:
+        manifest = quota("q1", "acme")
+        assert not read_quota(manifest)[1].held
+        manifest["status"] = {"hold": {"reason": "CpuOverBudget"}}
+        assert read_quota(manifest)[1].held
+        joined = Joined(manifest)
+        joined.put(pod("u1", "a"))
+        owner = joined.owner_of("u1", "a")
+        assert owner is not None
+        assert owner.held
+
     def test_what_matters_of_it(self) -> None:
         manifest = quota("q1", "acme")
         manifest["spec"] |= {

@@ -16,9 +16,10 @@ from tenantquota.api.nodereport import MAX_FINDINGS, NodeReport
 from tenantquota.domain import reporting
 from tenantquota.domain.contention import Over
 from tenantquota.domain.findings import Finding
-from tenantquota.domain.reporting import Reason
+from tenantquota.domain.reporting import HOLD_PERIOD_SECONDS, Reason
 from tenantquota.kube.plain import ApiServer, NodeIdentity
 from tenantquota.node import report as module
+from tenantquota.node.caps import CappedContainer
 from tenantquota.node.containers import Container, Owner
 from tenantquota.node.leaks import Found
 from tenantquota.node.manifest import Clocks, manifest
@@ -367,7 +368,8 @@ class TestHolds:
     def test_are_told_with_since_when(self) -> None:
         of = container()
         over = Over("acme", 900.0, 3000.0, 1000.0)
-        holding = Holding("acme", 100.0, over, ("beta",), "acme made beta wait")
+        caps = (CappedContainer("uid-a", "main", 250),)
+        holding = Holding("acme", 100.0, over, ("beta",), "acme made beta wait", caps)
         report = manifest(NODE, [], [holding], [], Clocks(160.0, 1_700_000_160.0), 30)
         [hold] = told(report).holds
         assert hold.model_dump(mode="json") == {
@@ -375,6 +377,7 @@ class TestHolds:
             "since": "2023-11-14T22:15:00Z",
             "victims": ["beta"],
             "message": "acme made beta wait",
+            "caps": [{"uid": "uid-a", "name": "main", "cpu_limit_milli": 250}],
         }
 
         world = World(of)
@@ -383,3 +386,28 @@ class TestHolds:
             world.reporter.after_tick([of], holdings)
             world.seconds += 1
         assert [reason for _, reason, _ in world.written] == [Reason.FIRST, Reason.HOLDS, Reason.HOLDS]
+
+    def test_another_cap_is_told_at_once(self) -> None:
+        of = container()
+        world = World(of)
+        world.pass_seconds(3)
+        holding = Holding("acme", 100.0, Over("acme", 900.0, 3000.0, 1000.0), (), "")
+        for milli in (250, 250, 370):
+            capped = holding._replace(caps=(CappedContainer("uid-a", "main", milli),))
+            world.reporter.after_tick([of], (capped,))
+            world.seconds += 1
+        assert [reason for _, reason, _ in world.written] == [Reason.FIRST, Reason.HOLDS, Reason.HOLDS]
+
+    @pytest.mark.parametrize("by_the_controller", [True, False])
+    def test_while_somebody_is_held_the_agent_is_heard_of_more_often(self, by_the_controller: bool) -> None:
+        """So that a hold soon ends when it isn't."""
+        of = container()
+        world = World(of)
+        over = Over("acme", 900.0, 3000.0, 1000.0)
+        holdings = () if by_the_controller else (Holding("acme", 100.0, over, (), ""),)
+        for _ in range(30):
+            world.reporter.after_tick([of], holdings, any_held=by_the_controller)
+            world.seconds += 1
+        beats = [report for _, reason, report in world.written if reason is not Reason.USAGE]
+        assert len(beats) >= 30 / HOLD_PERIOD_SECONDS
+        assert {report.period_seconds for report in beats} == {HOLD_PERIOD_SECONDS}
