@@ -16,9 +16,11 @@ from e2e.harness.noise import Neighbours, seconds_until
 
 LEARNING_SECONDS: Final = 45.0
 ROUND_SECONDS: Final = 10.0
-CAPPED_MILLI: Final = 500
+SHARE_MILLI: Final = 500
 """Of each of the hog's two pods: about half of two CPUs together."""
-CAPPED: Final = "limited to its share"
+LIMITED: Final = "limited to its share"
+HELD: Final = "held"
+FROM_THE_ONSET: Final = "held, the first 10 s"
 ON_OFF_PERIODS_SECONDS: Final = (5.0, 10.0, 20.0, 60.0)
 DEADLINE_SECONDS: Final = 60.0
 
@@ -114,16 +116,26 @@ def _named(of: Neighbours, count: int, say: Callable[[str], None]) -> list[float
 def _latencies(of: Neighbours, rounds: int, say: Callable[[str], None]) -> dict[str, list[float]]:
     """Two quiet windows in each round, one held against the other: the noise floor. What limits would do that
     let the hog have its share and no more is held against the weights."""
-    found: dict[str, list[float]] = {"quiet": [], "quiet again": [], "not held": [], CAPPED: [], "held": []}
+    names = ("quiet", "quiet again", "not held", LIMITED, FROM_THE_ONSET, HELD)
+    found: dict[str, list[float]] = {name: [] for name in names}
+
+    def measure(name: str) -> None:
+        found[name] += of.load(ROUND_SECONDS).latencies_ms
+
     for number in range(rounds):
-        found["quiet"] += of.load(ROUND_SECONDS).latencies_ms
-        for name, enforcement in (("not held", "Observe"), ("held", "Enforce")):
-            of.enforce(enforcement)
-            with of.noise():
-                found[name] += of.load(ROUND_SECONDS).latencies_ms
-        with of.capped(CAPPED_MILLI), of.noise():
-            found[CAPPED] += of.load(ROUND_SECONDS).latencies_ms
-        found["quiet again"] += of.load(ROUND_SECONDS).latencies_ms
+        measure("quiet")
+        of.enforce("Observe")
+        with of.noise():
+            measure("not held")
+        of.enforce("Enforce")
+        seconds_until(of.quiet, "quiet", DEADLINE_SECONDS)
+        with of.noise():
+            measure(FROM_THE_ONSET)
+            measure(HELD)
+        with of.limited(SHARE_MILLI), of.noise():
+            measure(LIMITED)
+        seconds_until(of.quiet, "quiet", DEADLINE_SECONDS)
+        measure("quiet again")
         say(f"round {number + 1} of {rounds}")
     return found
 

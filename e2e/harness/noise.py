@@ -1,7 +1,7 @@
 """Hogs and their victim on one node, and what becomes of them."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,6 +24,8 @@ LEAST_RATIO: Final = 20
 """Of the victim's weight to the hog's: from here on the victim's latency is that of a quiet node."""
 LEAST_WEIGHT: Final = 2
 """No pod has less; the pods here, which request 5m, have more of the kubelet."""
+LIMIT_MILLI: Final = 2000
+"""Each pod's by its quota: the whole of a small node."""
 HARMS: Final = "HarmsNeighbours"
 WITHIN_SHARE: Final = "WithinShare"
 """Reasons of condition Isolated."""
@@ -33,7 +35,7 @@ SYSTEM_RESOURCES: Final = {"requests": {"cpu": "100m", "memory": "16Mi"}}
 
 def quota(tenant: str, weight: int = 100) -> Manifest:
     """Limits that would let each pod take the whole of a small node."""
-    return tenants.quota(tenant, cpu="2", memory="128Mi", weight=weight)
+    return tenants.quota(tenant, cpu=f"{LIMIT_MILLI}m", memory="128Mi", weight=weight)
 
 
 @dataclass
@@ -97,10 +99,18 @@ class Neighbours:
         return True
 
     def quiet(self) -> bool:
-        """Nobody on the node yields, and pods that request the same have the same weight; else NotYet."""
-        holds, now = self.agent.report().get("holds", []), self.weights()
-        if holds or len(set.union(*now.values())) > 1 or max(now[self.victim]) <= LEAST_WEIGHT:
-            raise NotYet(f"weights are {now}, and holds {holds}")
+        """Nobody on the node yields, pods that request the same have the same weight, and limits are the
+        quotas'; else NotYet."""
+        holds, now, limits = self.agent.report().get("holds", []), self.weights(), self.limits_milli()
+        same = len(set.union(*now.values())) == 1 and max(now[self.victim]) > LEAST_WEIGHT
+        if holds or not same or limits != {LIMIT_MILLI}:
+            raise NotYet(f"weights are {now}, limits {limits}, and holds {holds}")
+        return True
+
+    def capped(self) -> bool:
+        """A hog has a lower limit than its quota's, by the cgroup files; else NotYet."""
+        if min(self.limits_milli()) >= LIMIT_MILLI:
+            raise NotYet("no limit is lower than its quota's")
         return True
 
     def enforce(self, enforcement: str) -> None:
@@ -113,26 +123,27 @@ class Neighbours:
             self.cluster.patch(TENANT_QUOTA, tenants.QUOTA, name, patch)
 
     @contextmanager
-    def capped(self, cpu_milli: int) -> Iterator[None]:
-        """With lower limits of the hog's pods."""
-        before = self._limits_milli()
-        self.cluster.patch(TENANT_QUOTA, tenants.QUOTA, self.hog, tenants.limits(cpu=f"{cpu_milli}m"))
-        self._wait_limits({cpu_milli})
+    def limited(self, cpu_milli: int) -> Iterator[None]:
+        """With quotas that let each of the hogs' pods have so much."""
+        self._limit(cpu_milli)
         try:
             yield
         finally:
-            (old,) = before
-            self.cluster.patch(TENANT_QUOTA, tenants.QUOTA, self.hog, tenants.limits(cpu=f"{old}m"))
-            self._wait_limits(before)
+            self._limit(LIMIT_MILLI)
 
-    def _limits_milli(self) -> set[int | None]:
-        readings = read_all(self.cluster.running(self.hog)).values()
-        return {reading.cpu_limit_millicores for reading in readings}
-
-    def _wait_limits(self, wanted: Set[int | None]) -> None:
+    def _limit(self, cpu_milli: int) -> None:
+        for hog in self.hogs:
+            self.cluster.patch(TENANT_QUOTA, tenants.QUOTA, hog, tenants.limits(cpu=f"{cpu_milli}m"))
         wait_until(
-            lambda: self._limits_milli() == wanted, what=f"limits of {wanted} milli-CPU", deadline_seconds=60
+            lambda: self.limits_milli() == {cpu_milli},
+            what=f"limits of {cpu_milli} milli-CPU",
+            deadline_seconds=60,
         )
+
+    def limits_milli(self) -> set[int]:
+        """Of the hogs' containers, by the cgroup files; without one 0."""
+        containers = [item for hog in self.hogs for item in self.cluster.running(hog)]
+        return {reading.cpu_limit_millicores or 0 for reading in read_all(containers).values()}
 
     def status(self, tenant: str) -> dict[str, Any]:
         return dict(self.cluster.get(TENANT_QUOTA, tenants.QUOTA, tenant).get("status", {}))
@@ -206,15 +217,19 @@ def seconds_until(check: Callable[[], bool], what: str, deadline_seconds: float)
 
 
 def onsets(of: Neighbours, count: int, deadline_seconds: float) -> dict[str, list[float]]:
-    """Some times over: noise until the hogs yield, and quiet until all weights are as before. Seconds, as the
-    cgroup files have it."""
+    """Some times over: noise until the hogs yield, and quiet until all weights and limits are as before.
+    Seconds, as the cgroup files have it."""
     quiet = of.weights()
     found: dict[str, list[float]] = {"yield_seconds": [], "give_back_seconds": []}
     for _ in range(count):
         with of.noise():
             found["yield_seconds"].append(seconds_until(of.yields, "the hogs to yield", deadline_seconds))
         found["give_back_seconds"].append(
-            seconds_until(lambda: of.weights() == quiet, "the old weights", deadline_seconds)
+            seconds_until(
+                lambda: of.weights() == quiet and of.limits_milli() == {LIMIT_MILLI},
+                "the old weights and limits",
+                deadline_seconds,
+            )
         )
     return found
 

@@ -12,7 +12,8 @@ from tenantquota.node.cgroups.files import ReadErrors
 from tenantquota.node.containers import Owner
 from tenantquota.node.neighbours import Neighbours
 from tenantquota.node.processes import Proc
-from tenantquota.node.weights import WeightFiles, carry_out
+from tenantquota.node.weight_orders import Order
+from tenantquota.node.weights import Book, WeightFiles
 from tests.kernel.following import PROC_ROOT, Followed
 
 SPIN = "print('ready', flush=True)\nwhile True: pass"
@@ -33,14 +34,17 @@ class Direct:
     """Weights without a socket in between."""
 
     def __init__(self) -> None:
-        self._files = WeightFiles(CGROUP_ROOT)
-        self.version = self._files.version
-        self.read = self._files.read
+        files = WeightFiles(CGROUP_ROOT)
+        self._book = Book(files)
+        self.version = files.version
+        self.read = files.read
 
-    def give(self, orders: Iterable[tuple[str, int]]) -> list[str]:
+    def give(self, orders: Iterable[Order]) -> list[str]:
         return [
-            carry_out(self._files, f"{weight} {path}".encode()).decode().removesuffix("ok\n")
-            for path, weight in orders
+            self._book.carry_out(f"{each.weight} {each.kubelets} {each.path}".encode())
+            .decode()
+            .removesuffix("ok\n")
+            for each in orders
         ]
 
 

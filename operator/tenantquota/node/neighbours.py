@@ -13,6 +13,7 @@ from tenantquota.domain.yielding import State, Yield
 from tenantquota.node.caps import CappedContainer, Caps
 from tenantquota.node.containers import Container
 from tenantquota.node.sampler import Tick
+from tenantquota.node.weight_orders import Order
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class Weights(Protocol):
 
     def read(self, pod_path: str) -> int | None: ...
 
-    def give(self, orders: Iterable[tuple[str, int]]) -> list[str]: ...
+    def give(self, orders: Iterable[Order]) -> list[str]: ...
 
 
 class Idle(Protocol):
@@ -162,7 +163,7 @@ class Neighbours:
 
     def give_back(self) -> None:
         """Puts the kubelet's weights back."""
-        self._weights.give(list(self._set.items()))
+        self._weights.give([Order(path, kubelets, kubelets) for path, kubelets in self._set.items()])
         self._set.clear()
 
     def _activities(self, containers: Iterable[Container], tick: Tick) -> list[Activity]:
@@ -257,8 +258,8 @@ class Neighbours:
             else:
                 self._set.pop(pod.path, None)
             if found != target:
-                orders.append((pod.path, target))
-        if orders:
+                orders.append(Order(pod.path, target, pod.kubelets))
+        if orders or self._set:
             self._weights.give(orders)
 
     def _as_scheduled(self, uid: str, pod: _Pod) -> PodWeight:

@@ -4,7 +4,7 @@ import logging
 import socket
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from tenantquota.node.weights import WeightFiles
 
@@ -12,6 +12,18 @@ LOG: Final = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS: Final = 0.5
 """Orders are given within a tick, which must not take long."""
+
+
+class Order(NamedTuple):
+    """
+    Attributes:
+        path: a pod's directory.
+        kubelets: the weight that it is to have once the agent is gone.
+    """
+
+    path: str
+    weight: int
+    kubelets: int
 
 
 class WeightOrders:
@@ -28,14 +40,13 @@ class WeightOrders:
         self._connection: socket.socket | None = None
         self.errors = 0
 
-    def give(self, orders: Iterable[tuple[str, int]]) -> list[str]:
+    def give(self, orders: Iterable[Order]) -> list[str]:
         """The answers, in order, empty where it was done; all the same where nobody could be asked.
 
-        Args:
-            orders: a pod's directory and its weight.
+        Without an order the writer is only told that there is an agent.
         """
         given = list(orders)
-        lines = "".join(f"{weight} {path}\n" for path, weight in given).encode()
+        lines = "".join(f"{each.weight} {each.kubelets} {each.path}\n" for each in given).encode()
         try:
             answers = self._ask(lines, len(given))
         except OSError as error:

@@ -2,8 +2,9 @@
 
 Cgroup files are root's to write. The agent isn't root, so that it can do no harm whatever becomes of it; this
 program is (without any capability), and takes orders from the agent alone, over a socket in a directory that
-the two share. An order is a line ``WEIGHT PATH``, the answer ``ok`` or ``error: WHY``. It opens for writing
-only ``cpu.weight`` (version 1 ``cpu.shares``) in a directory that is named as the kubelet names a pod's.
+the two share. An order is a line ``WEIGHT KUBELETS PATH``, the answer ``ok`` or ``error: WHY``; KUBELETS is
+the weight that the pod is to have when nobody gives orders any more. It opens for writing only ``cpu.weight``
+(version 1 ``cpu.shares``) in a directory that is named as the kubelet names a pod's.
 """
 
 import logging
@@ -12,6 +13,7 @@ import selectors
 import signal
 import socket
 import struct
+import time
 from pathlib import Path
 from typing import Final, Self
 
@@ -25,6 +27,11 @@ LOG: Final = logging.getLogger(__name__)
 MAX_ORDER_BYTES: Final = 4096
 FAREWELL_SECONDS: Final = 4.0
 """After SIGTERM: for the agent, which gets it too, to give back what it changed."""
+ABANDONED_SECONDS: Final = 20.0
+"""After the agent hung up: for its successor to call, before the kubelet's weights are put back. No hold may
+outlive its cause by more than 30 s, the agent's death included."""
+MANY_PODS: Final = 1000
+"""No node has so many at a time: then those that are gone are forgotten."""
 _PEER: Final = struct.Struct("iII")
 
 
@@ -60,9 +67,7 @@ class WeightFiles:
             OrderError: no such pod, or no such weight.
             OSError: the kernel refuses.
         """
-        least, most = self._range
-        if not least <= weight <= most:
-            raise OrderError(f"weight {weight} is not between {least} and {most}")
+        self.check(weight)
         if not layout.is_pod(pod_path):
             raise OrderError(f"{pod_path!r} is not the directory of a pod")
         descriptor = os.open(self._path(pod_path), os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -71,20 +76,62 @@ class WeightFiles:
         finally:
             os.close(descriptor)
 
+    def check(self, weight: int) -> None:
+        """
+        Raises:
+            OrderError: it is none.
+        """
+        least, most = self._range
+        if not least <= weight <= most:
+            raise OrderError(f"weight {weight} is not between {least} and {most}")
+
     def _path(self, pod_path: str) -> str:
         return f"{self._root}/{pod_path}/{self._file}"
 
 
-def carry_out(files: WeightFiles, order: bytes) -> bytes:
-    """What an order is answered with; ends with a newline."""
-    try:
-        weight, _, pod_path = order.decode().rstrip("\n").partition(" ")
-        files.write(pod_path, int(weight))
-    except FileNotFoundError:
-        return b"error: the pod is gone\n"
-    except (OSError, ValueError) as error:
-        return f"error: {error}".replace("\n", " ").encode() + b"\n"
-    return b"ok\n"
+class Book:
+    """Carries out orders, and keeps which pods have another weight than the kubelet's."""
+
+    def __init__(self, files: WeightFiles) -> None:
+        self._files = files
+        self._kubelets: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._kubelets)
+
+    def carry_out(self, order: bytes) -> bytes:
+        """What an order is answered with; ends with a newline."""
+        path = ""
+        try:
+            words = order.decode().rstrip("\n").split(" ", 2)
+            if len(words) < 3:
+                raise OrderError("an order is WEIGHT KUBELETS PATH")
+            weight, kubelets, path = int(words[0]), int(words[1]), words[2]
+            self._files.check(kubelets)
+            self._files.write(path, weight)
+            self._note(path, weight, kubelets)
+        except FileNotFoundError:
+            self._kubelets.pop(path, None)
+            return b"error: the pod is gone\n"
+        except (OSError, ValueError) as error:
+            return f"error: {error}".replace("\n", " ").encode() + b"\n"
+        return b"ok\n"
+
+    def _note(self, path: str, weight: int, kubelets: int) -> None:
+        if weight == kubelets:
+            self._kubelets.pop(path, None)
+            return
+        self._kubelets[path] = kubelets
+        if len(self._kubelets) > MANY_PODS:
+            there = self._files.read
+            self._kubelets = {path: of for path, of in self._kubelets.items() if there(path) is not None}
+
+    def give_back(self) -> None:
+        """The kubelet's weights, to all that have another."""
+        for path, weight in list(self._kubelets.items()):
+            if (answer := self.carry_out(f"{weight} {weight} {path}".encode())) != b"ok\n":
+                LOG.warning("weight of %s not given back: %s", path, answer.decode().strip())
+        self._kubelets.clear()
 
 
 class Writer:
@@ -92,11 +139,16 @@ class Writer:
 
     Args:
         agent_user: the only user whose orders count.
+        abandoned_seconds: how long without an agent until all weights are given back.
     """
 
-    def __init__(self, files: WeightFiles, path: Path, agent_user: int) -> None:
-        self._files = files
+    def __init__(
+        self, files: WeightFiles, path: Path, agent_user: int, abandoned_seconds: float = ABANDONED_SECONDS
+    ) -> None:
+        self._book = Book(files)
         self._agent_user = agent_user
+        self._abandoned_seconds = abandoned_seconds
+        self._alone_since = time.monotonic()
         self._path = path
         path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX)
@@ -122,9 +174,12 @@ class Writer:
         self._selector.register(stop, selectors.EVENT_READ)
         stopping = False
         while not (stopping and self._agent is None):
-            ready = self._selector.select(FAREWELL_SECONDS if stopping else None)
+            ready = self._selector.select(FAREWELL_SECONDS if stopping else self._patience_seconds())
             if stopping and not ready:
                 break
+            if self._patience_seconds() == 0.0:
+                LOG.warning("the agent is gone: giving %d pods their weights back", len(self._book))
+                self._book.give_back()
             for key, _ in ready:
                 if key.fileobj is stop:
                     stopping = True
@@ -133,6 +188,12 @@ class Writer:
                     self._take_call()
                 else:
                     self._serve()
+
+    def _patience_seconds(self) -> float | None:
+        """Until all is given back; None: as long as it is."""
+        if self._agent is not None or not self._book:
+            return None
+        return max(0.0, self._alone_since + self._abandoned_seconds - time.monotonic())
 
     def _take_call(self) -> None:
         caller, _ = self._listener.accept()
@@ -156,7 +217,7 @@ class Writer:
                 self._hang_up()
                 return
             if orders:
-                self._agent.sendall(b"".join(carry_out(self._files, order) for order in orders))
+                self._agent.sendall(b"".join(map(self._book.carry_out, orders)))
         except OSError:
             self._hang_up()
 
@@ -164,6 +225,7 @@ class Writer:
         if self._agent is not None:
             self._selector.unregister(self._agent)
             self._agent.close()
+            self._alone_since = time.monotonic()
         self._agent, self._pending = None, b""
 
 

@@ -13,6 +13,7 @@ from tenantquota.node.caps import CappedContainer
 from tenantquota.node.containers import Container, Owner
 from tenantquota.node.neighbours import Holding, Neighbours
 from tenantquota.node.sampler import Tick
+from tenantquota.node.weight_orders import Order
 from tests.unit.node.samples import sample
 
 CAPACITY_MS = 2000.0
@@ -27,18 +28,20 @@ class Files:
 
     def __init__(self) -> None:
         self.values: dict[str, int] = {}
-        self.orders: list[tuple[str, int]] = []
+        self.orders: list[Order] = []
+        self.calls = 0
         self.broken = False
 
     def read(self, pod_path: str) -> int | None:
         return self.values.get(pod_path)
 
-    def give(self, orders: Iterable[tuple[str, int]]) -> list[str]:
+    def give(self, orders: Iterable[Order]) -> list[str]:
         given = list(orders)
+        self.calls += 1
         if self.broken:
             return ["no answer"] * len(given)
         self.orders += given
-        self.values.update(given)
+        self.values.update({each.path: each.weight for each in given})
         return [""] * len(given)
 
 
@@ -172,6 +175,15 @@ class TestYield:
         node.noise()
 
         assert node.weight("hog") == held
+
+    def test_the_writer_hears_of_the_agent_as_long_as_something_is_changed(self, node: Node) -> None:
+        """Or else it would put the kubelet's weights back."""
+        node.noise(10)
+        assert node.files.calls == 10
+        node.calm(60)
+        calls = node.files.calls
+        node.calm(60)
+        assert node.files.calls == calls
 
     def test_what_could_not_be_written_is_tried_again(self, node: Node) -> None:
         node.files.broken = True

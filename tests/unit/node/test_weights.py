@@ -5,10 +5,12 @@ Weights have two digits, since what is written to a plain file leaves the rest o
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,14 +19,19 @@ import pytest
 
 from e2e.harness.wait import NotYet, wait_until
 from tenantquota.node.cgroups import layout
-from tenantquota.node.weight_orders import WeightOrders
-from tenantquota.node.weights import WeightFiles, Writer, carry_out
+from tenantquota.node.weight_orders import Order, WeightOrders
+from tenantquota.node.weights import MANY_PODS, Book, WeightFiles, Writer
 from tests.unit.node.test_app import AUDITED
 
 DEADLINE_SECONDS = 20
 UID = "0d9b5a51-6dd0-4b1f-8a37-9ce7a0d0e6f1"
 POD = f"kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{UID.replace('-', '_')}.slice"
+KUBELETS = 51
 OPERATOR = Path(__file__).parents[3] / "operator"
+
+
+def order(weight: int, path: str = POD) -> Order:
+    return Order(path, weight, KUBELETS)
 
 
 class Tree:
@@ -57,37 +64,38 @@ class TestOrders:
     def test_a_weight_is_written(self, tree: Tree) -> None:
         files = WeightFiles(tree.root)
 
-        assert carry_out(files, f"77 {POD}".encode()) == b"ok\n"
+        assert Book(files).carry_out(f"77 51 {POD}".encode()) == b"ok\n"
         assert files.read(POD) == 77
 
     @pytest.mark.parametrize(
         ("order", "says"),
         [
-            (f"0 {POD}", "weight 0 is not between"),
-            (f"300000 {POD}", "weight 300000 is not between"),
-            (f"x {POD}", "invalid literal"),
-            (f"{POD}", "invalid literal"),
-            ("", "invalid literal"),
-            (f"5 {POD}/cri-containerd-{'a' * 64}.scope", "is not the directory of a pod"),
-            ("5 kubepods.slice", "is not the directory of a pod"),
-            ("5 kubepods.slice/kubepods-burstable.slice", "is not the directory of a pod"),
-            ("5 system.slice/ssh.service", "is not the directory of a pod"),
-            (f"5 /{POD}", "is not the directory of a pod"),
-            (f"5 ../cgroup/{POD}", "is not the directory of a pod"),
-            (f"5 kubepods.slice/../{POD}", "is not the directory of a pod"),
-            (f"5 {POD}/../../../memory.max", "is not the directory of a pod"),
-            (f"5 {POD.replace('0d9b', 'ffff')}", "the pod is gone"),
+            (f"0 51 {POD}", "weight 0 is not between"),
+            (f"300000 51 {POD}", "weight 300000 is not between"),
+            (f"x 51 {POD}", "invalid literal"),
+            (f"77 0 {POD}", "weight 0 is not between"),
+            (f"77 {POD}", "an order is WEIGHT KUBELETS PATH"),
+            ("", "an order is WEIGHT KUBELETS PATH"),
+            (f"5 51 {POD}/cri-containerd-{'a' * 64}.scope", "is not the directory of a pod"),
+            ("5 51 kubepods.slice", "is not the directory of a pod"),
+            ("5 51 kubepods.slice/kubepods-burstable.slice", "is not the directory of a pod"),
+            ("5 51 system.slice/ssh.service", "is not the directory of a pod"),
+            (f"5 51 /{POD}", "is not the directory of a pod"),
+            (f"5 51 ../cgroup/{POD}", "is not the directory of a pod"),
+            (f"5 51 kubepods.slice/../{POD}", "is not the directory of a pod"),
+            (f"5 51 {POD}/../../../memory.max", "is not the directory of a pod"),
+            (f"5 51 {POD.replace('0d9b', 'ffff')}", "the pod is gone"),
         ],
     )
     def test_what_is_no_order(self, tree: Tree, order: str, says: str) -> None:
-        answer = carry_out(WeightFiles(tree.root), order.encode()).decode()
+        answer = Book(WeightFiles(tree.root)).carry_out(order.encode()).decode()
 
         assert answer.startswith("error: ")
         assert says in answer
         assert tree.value() == 51
 
     def test_what_is_no_text(self, tree: Tree) -> None:
-        assert carry_out(WeightFiles(tree.root), b"5 \xff\xfe").startswith(b"error: ")
+        assert Book(WeightFiles(tree.root)).carry_out(b"5 \xff\xfe").startswith(b"error: ")
 
     def test_does_not_follow_a_link(self, tree: Tree, tmp_path: Path) -> None:
         other = tmp_path / "other"
@@ -95,7 +103,7 @@ class TestOrders:
         tree.weight.unlink()
         tree.weight.symlink_to(other)
 
-        assert carry_out(WeightFiles(tree.root), f"77 {POD}".encode()).startswith(b"error: ")
+        assert Book(WeightFiles(tree.root)).carry_out(f"77 51 {POD}".encode()).startswith(b"error: ")
         assert other.read_text() == "1"
 
 
@@ -123,10 +131,10 @@ def test_where_pods_are(path: str, is_pod: bool) -> None:
 
 
 @contextmanager
-def writing(tree: Tree, path: Path, agent_user: int) -> Iterator[None]:
+def writing(tree: Tree, path: Path, agent_user: int, abandoned_seconds: float = 60) -> Iterator[None]:
     """A writer that takes orders at ``path``."""
     stop, told = socket.socketpair()
-    with stop, told, Writer(WeightFiles(tree.root), path, agent_user) as writer:
+    with stop, told, Writer(WeightFiles(tree.root), path, agent_user, abandoned_seconds) as writer:
         thread = threading.Thread(target=writer.run, args=(stop,))
         thread.start()
         try:
@@ -149,7 +157,7 @@ class TestSocket:
     def test_orders_are_answered_in_turn(self, tree: Tree, path: Path) -> None:
         orders = WeightOrders(WeightFiles(tree.root), path)
 
-        assert orders.give([(POD, 15), ("kubepods.slice", 6), (POD, 17)]) == [
+        assert orders.give([order(15), order(6, "kubepods.slice"), order(17)]) == [
             "",
             "'kubepods.slice' is not the directory of a pod",
             "",
@@ -161,17 +169,17 @@ class TestSocket:
     def test_many_at_once(self, tree: Tree, path: Path) -> None:
         orders = WeightOrders(WeightFiles(tree.root), path)
 
-        assert orders.give([(POD, 10 + number % 80) for number in range(500)]) == [""] * 500
+        assert orders.give([order(10 + number % 80) for number in range(500)]) == [""] * 500
         assert tree.value() == 10 + 499 % 80
         orders.close()
 
     def test_an_agent_that_is_started_anew_takes_over(self, tree: Tree, path: Path) -> None:
         first, second = (WeightOrders(WeightFiles(tree.root), path) for _ in range(2))
-        first.give([(POD, 15)])
+        first.give([order(15)])
 
-        assert second.give([(POD, 16)]) == [""]
-        assert first.give([(POD, 17)])[0].startswith("no answer from the writer of weights")
-        assert first.give([(POD, 18)]) == [""], "it calls again"
+        assert second.give([order(16)]) == [""]
+        assert first.give([order(17)])[0].startswith("no answer from the writer of weights")
+        assert first.give([order(18)]) == [""], "it calls again"
         for each in (first, second):
             each.close()
 
@@ -180,15 +188,74 @@ class TestSocket:
         with writing(tree, path, os.getuid() + 1):
             orders = WeightOrders(WeightFiles(tree.root), path)
 
-            assert orders.give([(POD, 15)])[0].startswith("no answer")
+            assert orders.give([order(15)])[0].startswith("no answer")
             assert tree.value() == 51
 
     def test_without_a_writer_orders_fail_and_the_agent_goes_on(self, tree: Tree, tmp_path: Path) -> None:
         orders = WeightOrders(WeightFiles(tree.root), tmp_path / "nobody")
 
-        assert orders.give([(POD, 15), (POD, 16)])[1].startswith("no answer from the writer of weights")
+        assert orders.give([order(15), order(16)])[1].startswith("no answer from the writer of weights")
         assert orders.errors == 2
         assert orders.give([]) == []
+
+
+class TestAbandoned:
+    """The agent is gone, and nobody comes in its place."""
+
+    def test_the_kubelets_weights_are_put_back(self, tree: Tree, tmp_path: Path) -> None:
+        path = tmp_path / "weights.sock"
+        with writing(tree, path, os.getuid(), abandoned_seconds=0.1):
+            orders = WeightOrders(WeightFiles(tree.root), path)
+            orders.give([order(15)])
+            assert tree.value() == 15
+            orders.close()
+            wait_until(
+                lambda: tree.value() == KUBELETS, what="the old weight", deadline_seconds=DEADLINE_SECONDS
+            )
+
+    def test_not_while_there_is_an_agent(self, tree: Tree, tmp_path: Path) -> None:
+        path = tmp_path / "weights.sock"
+        with writing(tree, path, os.getuid(), abandoned_seconds=0.0):
+            orders = WeightOrders(WeightFiles(tree.root), path)
+            for _ in range(20):
+                orders.give([order(15)])
+                assert tree.value() == 15
+            orders.close()
+
+    def test_a_successor_without_an_order_is_one_too(self, tree: Tree, tmp_path: Path) -> None:
+        path = tmp_path / "weights.sock"
+        with writing(tree, path, os.getuid(), abandoned_seconds=0.5):
+            orders = WeightOrders(WeightFiles(tree.root), path)
+            orders.give([order(15)])
+            orders.close()
+            successor = WeightOrders(WeightFiles(tree.root), path)
+            assert successor.give([]) == []
+            time.sleep(1)  # in which nothing may happen
+            assert tree.value() == 15
+            successor.close()
+
+
+class TestBook:
+    def test_knows_who_has_another_weight(self, tree: Tree) -> None:
+        book = Book(WeightFiles(tree.root))
+        for weight, held in ((15, 1), (40, 1), (KUBELETS, 0), (15, 1)):
+            book.carry_out(f"{weight} {KUBELETS} {POD}".encode())
+            assert len(book) == held
+        book.give_back()
+        assert (len(book), tree.value()) == (0, KUBELETS)
+
+    def test_forgets_pods_that_are_gone(self, tree: Tree) -> None:
+        book = Book(WeightFiles(tree.root))
+        for number in range(MANY_PODS + 1):
+            uid = f"{number:08x}{UID[8:]}"
+            pod = (
+                tree.weight.parent.parent
+                / Path(POD.replace(UID.replace("-", "_"), uid.replace("-", "_"))).name
+            )
+            shutil.copytree(tree.weight.parent, pod)
+            assert book.carry_out(f"15 {KUBELETS} {POD.rpartition('/')[0]}/{pod.name}".encode()) == b"ok\n"
+            shutil.rmtree(pod)
+        assert len(book) == 1, "the last, which was there when it was looked"
 
 
 def test_ends_after_the_agent_has_given_back_and_opened_nothing_else(tree: Tree, tmp_path: Path) -> None:
@@ -206,14 +273,14 @@ def test_ends_after_the_agent_has_given_back_and_opened_nothing_else(tree: Tree,
     orders = WeightOrders(WeightFiles(tree.root), path)
 
     def taken() -> bool:
-        if program.poll() is not None or orders.give([(POD, 15)]) != [""]:
+        if program.poll() is not None or orders.give([order(15)]) != [""]:
             raise NotYet(f"it ended with {program.poll()}" if program.poll() else "no answer")
         return True
 
     wait_until(taken, what="the first order to be taken", deadline_seconds=DEADLINE_SECONDS)
-    assert orders.give([("system.slice", 15)]) != [""]
+    assert orders.give([order(15, "system.slice")]) != [""]
     program.terminate()
-    assert orders.give([(POD, 51)]) == [""], "it still listens"
+    assert orders.give([order(51)]) == [""], "it still listens"
     orders.close()
     printed, log = program.communicate(timeout=DEADLINE_SECONDS)
     assert program.returncode == 0
