@@ -10,13 +10,16 @@ from typing import Any, Final
 from kubernetes import config
 from kubernetes.config import ConfigException
 from kubernetes.dynamic import DynamicClient, Resource
-from kubernetes.dynamic.exceptions import NotFoundError
+from kubernetes.dynamic.exceptions import ForbiddenError, NotFoundError
 
 from e2e.cluster.settings import CONTEXT
 from e2e.harness.wait import NotYet, wait_until
 
 Manifest = dict[str, Any]
 REQUEST_TIMEOUT_SECONDS = 30
+QUOTA_IS_NEW: Final = "the quota is seconds old: try again"
+"""The API server's mutating policies don't know a quota yet that its validating ones do."""
+QUOTA_KNOWN_SECONDS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -99,21 +102,31 @@ class Cluster:
     def apply(
         self, *manifests: Manifest, manager: str = "e2e", headers: Mapping[str, str] | None = None
     ) -> None:
-        """Server-side apply, one manifest after the other.
+        """Server-side apply, one manifest after the other. Whom the API server tells to try again does so.
 
         Args:
             headers: further ones, such as whom to impersonate.
         """
         for manifest in manifests:
             resource = self._resource(Kind(manifest["apiVersion"], manifest["kind"]))
-            resource.server_side_apply(
-                manifest,
-                namespace=manifest["metadata"].get("namespace"),
-                field_manager=manager,
-                force_conflicts=True,
-                header_params=dict(headers or {}),
-                _request_timeout=REQUEST_TIMEOUT_SECONDS,
-            )
+
+            def applied(manifest: Manifest = manifest, resource: Resource = resource) -> bool:
+                try:
+                    resource.server_side_apply(
+                        manifest,
+                        namespace=manifest["metadata"].get("namespace"),
+                        field_manager=manager,
+                        force_conflicts=True,
+                        header_params=dict(headers or {}),
+                        _request_timeout=REQUEST_TIMEOUT_SECONDS,
+                    )
+                except ForbiddenError as error:
+                    if QUOTA_IS_NEW in str(error.body):
+                        raise NotYet(str(error)) from error
+                    raise
+                return True
+
+            wait_until(applied, what="the quota to be known", deadline_seconds=QUOTA_KNOWN_SECONDS)
 
     def get(self, kind: Kind, name: str, namespace: str | None = None) -> Manifest:
         """

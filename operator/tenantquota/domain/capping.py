@@ -29,7 +29,8 @@ EVADES_FACTOR: Final = 1.2
 """A tenant that uses so many times its allowance does it in containers that have no limit yet."""
 SLOWED_PART: Final = 0.1
 """A victim waits too long when its waits beyond its quiet level add so much to its CPU time: quiet tenants
-may lose less than 10 % (specification)."""
+may lose less than 10 % (specification). Where the system takes most of the node nobody is capped for it: it
+would take what a limit leaves, too."""
 GRAIN_MILLI: Final = 10
 """Whole percents of a CPU, as systemd's cgroup driver rounds limits; also the kernel's least."""
 
@@ -81,8 +82,7 @@ def allowance_milli(second: Second, tenant: str, share_milli: float) -> int:
     """
     weights = {each.tenant: each.weight for each in second.tenants if each.demand_ms >= OTHERS_MS}
     weight = weights.setdefault(tenant, DEFAULT_WEIGHT)
-    left = max(0.0, second.capacity_ms - second.others_ms)
-    return round(max(left * weight / sum(weights.values()), SHARE_PART * share_milli))
+    return round(max(second.tenants_ms * weight / sum(weights.values()), SHARE_PART * share_milli))
 
 
 def step(

@@ -25,6 +25,9 @@ TAKES_MS: Final = 50.0
 """And less than this is nothing to take from anybody, however little the system leaves."""
 OTHERS_MS: Final = 10.0
 """While all others together want less than this, nobody is there to be harmed."""
+SYSTEM_FRACTION: Final = 0.5
+"""Of the node: what is no tenant's counts up to this. What it takes beyond is no tenant's fault, so it makes
+nobody's share smaller."""
 HARM_FACTOR: Final = 2.0
 HARM_MS: Final = 5.0
 """A tenant is harmed when its waits are so many times its quiet level, and cost it so much more a second."""
@@ -80,6 +83,16 @@ class Second(NamedTuple):
     def full(self) -> bool:
         return self.idle_ms < FULL_FRACTION * self.capacity_ms
 
+    @property
+    def systems(self) -> bool:
+        """Most of it goes to what is no tenant's."""
+        return self.others_ms > SYSTEM_FRACTION * self.capacity_ms
+
+    @property
+    def tenants_ms(self) -> float:
+        """What tenants share."""
+        return self.capacity_ms - min(self.others_ms, SYSTEM_FRACTION * self.capacity_ms)
+
 
 class Over(NamedTuple):
     """A tenant that wants more than its share of a full node while others want CPU too."""
@@ -129,13 +142,13 @@ class Harm(NamedTuple):
 
 
 def over_share(second: Second) -> dict[str, Over]:
-    """The tenants whose demand is over their share of what the system leaves, by name; none on a node that is
-    not full."""
+    """The tenants whose demand is over their share of what the system leaves, which is half of the node at
+    least, by name; none on a node that is not full."""
     if not second.full:
         return {}
     demands = {each.tenant: (each.demand_ms, each.weight) for each in second.tenants}
     wanted = second.others_ms + sum(demand for demand, _ in demands.values())
-    level = water_level(max(0.0, second.capacity_ms - second.others_ms), demands)
+    level = water_level(second.tenants_ms, demands)
     # What a tenant that its own quota holds has of a node that is full of others is no tenant's loss.
     demands[_OTHERS] = (second.others_ms, DEFAULT_WEIGHT)
     level_of_held = water_level(second.capacity_ms, demands)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from tenantquota.domain import capping
-from tenantquota.domain.capping import SLOWED_PART, Cap, Consumer
+from tenantquota.domain.capping import SLOWED_PART, Cap, Consumer, allowance_milli
 from tenantquota.domain.contention import Activity, Harm, Over, Second, told
 from tenantquota.domain.usage import increase
 from tenantquota.domain.yielding import Yield
@@ -86,27 +86,16 @@ class Caps:
         """
         if not (yields or self._caps):
             return
-        pressed = {
-            culprit.tenant: (told(harm, self._node), culprit.share_ms)
-            for harm in harms
-            if harm.slowed >= SLOWED_PART
-            for culprit in harm.culprits
-            if culprit.tenant in yields
-        }
-        allowances = {
-            tenant: capping.allowance_milli(second, tenant, share_ms)
-            for tenant, (_, share_ms) in pressed.items()
-            if second is not None
-        }
+        pressed: dict[str, str] = {}
+        allowances: dict[str, int] = {}
+        if second is not None and not second.systems:
+            for harm in harms:
+                for tenant, _, _, share_ms in harm.culprits if harm.slowed >= SLOWED_PART else ():
+                    pressed[tenant] = told(harm, self._node)
+                    allowances[tenant] = allowance_milli(second, tenant, share_ms)
         before = self._caps
-        self._caps = capping.step(
-            before,
-            yields,
-            {tenant: message for tenant, (message, _) in pressed.items()},
-            allowances,
-            _consumers(containers, yields, at_ns),
-            now,
-        )
+        consumers = _consumers(containers, yields, at_ns)
+        self._caps = capping.step(before, yields, pressed, allowances, consumers, now)
         names = {
             container.id: (container.pod_uid, container.owner.container)
             for container in containers

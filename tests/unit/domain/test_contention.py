@@ -57,6 +57,15 @@ class TestOverShare:
 
         assert over_share(full(held, busy("b", 60, 40), others_ms=1740)) == {}
 
+    def test_what_the_system_takes_beyond_half_of_the_node_makes_nobodys_share_smaller(self) -> None:
+        """Two tenants of three have less than their due of 333, because of what is no tenant's."""
+        over = over_share(
+            full(busy("hog", 300, 3700), busy("idler", 100, 900), busy("victim", 120, 670), others_ms=1480)
+        )
+
+        assert {tenant for tenant, each in over.items() if each.takes} == {"hog"}
+        assert over["victim"].share_ms == pytest.approx(1000 / 3)
+
     def test_a_tenant_at_its_own_quota_wants_no_more(self) -> None:
         """The waits of a throttled container are left out, and it is over its share by use alone."""
         at_quota = Activity("a", 100, 900, 0, 0, throttled=True)

@@ -285,6 +285,12 @@ class TestCap:
 
         assert [each.caps for each in node.holdings] == [()]
 
+    def test_nobody_is_capped_for_what_the_system_takes(self, node: Node) -> None:
+        for _ in range(30):
+            node.second(hog=(800, 4000, 600), small=(60, 40, 1000))  # 1140 of 2000 ms are others'
+
+        assert [each.caps for each in node.holdings] == [()]
+
     def test_it_goes_on_yielding_while_its_limit_leaves_the_node_idle(self, node: Node) -> None:
         node.noise(int(AFTER_SECONDS) + 1)
         for _ in range(3):
