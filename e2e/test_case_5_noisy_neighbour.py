@@ -86,6 +86,26 @@ def test_the_harm_is_named_and_observed_tenants_are_not_touched(
     wait_until(neighbours.over, what="the end of it", deadline_seconds=RECOVERED_WITHIN_SECONDS)
 
 
+def test_who_is_waited_for_though_it_yields_is_capped(
+    neighbours: Neighbours, figures: dict[str, Any]
+) -> None:
+    """A short request waits, when it wakes, for the running slice, whatever the weights."""
+    with ThreadPoolExecutor() as threads:
+        load = threads.submit(neighbours.short_requests, FOUND_WITHIN_SECONDS)
+        with neighbours.noise():
+            seconds = seconds_until(neighbours.capped, "a lower limit", MITIGATED_WITHIN_SECONDS)
+            figures["capped_seconds"] = seconds
+            hold = wait_until(
+                lambda: neighbours.status(neighbours.hog).get("hold"), what="the hold", deadline_seconds=10
+            )
+            assert hold["reason"] == noise.HARMS
+            assert f"made {neighbours.victim} wait" in hold["evidence"]
+            assert "hold" not in neighbours.status(neighbours.victim)
+        load.result()
+    seconds = seconds_until(neighbours.quiet, "the old limits", RECOVERED_WITHIN_SECONDS)
+    figures["uncapped_seconds"] = seconds
+
+
 def test_the_victim_is_answered_as_if_it_were_alone(neighbours: Neighbours, figures: dict[str, Any]) -> None:
     """Rounds of quiet, of noise that nobody holds and of noise that yields, in turn."""
     rounds: dict[str, list[float]] = {"quiet": [], "observed": [], "enforced": []}

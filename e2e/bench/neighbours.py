@@ -1,10 +1,10 @@
 """How fast a noisy neighbour yields and gets back, and what its victim feels, over many onsets."""
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +33,9 @@ class Result:
         yields: from the onset of noise to the weights in the cgroup files.
         written: from the look that found it to the weights in the files, by the agent's log.
         named: from the onset to the status that names the victim, of noise that nobody holds.
-        given_back: from the end of noise to the old weights.
+        given_back: from the end of noise to the old weights and limits.
+        capped: from the onset to a lower limit in the cgroup file, where weights don't free the victim.
+        resized: from the decision on that to the limit in the file.
         latency_ms: of the victim's requests of some 20 ms of CPU, by what the hog did meanwhile.
         on_off_ms: the same beside a hog that is on and off, by the seconds of its period.
         on_off_yields: how often the hog began to yield meanwhile.
@@ -43,6 +45,8 @@ class Result:
     written: Summary
     named: Summary
     given_back: Summary
+    capped: Summary
+    resized: Summary
     latency_ms: dict[str, Summary]
     on_off_ms: dict[str, Summary]
     on_off_yields: dict[str, int]
@@ -74,6 +78,7 @@ def measure(
             )
         written = _written(of)
         named = _named(of, max(1, count // 4), say)
+        capped, resized = _capped(of, max(1, count // 4), say)
         latencies = _latencies(of, rounds, say)
         on_off, on_off_yields = _on_off(of, rounds, say)
     return Result(
@@ -81,6 +86,8 @@ def measure(
         Summary.of(written),
         Summary.of(named),
         Summary.of(found["give_back_seconds"]),
+        Summary.of(capped),
+        Summary.of(resized),
         {name: Summary.of(values) for name, values in latencies.items()},
         {name: Summary.of(values) for name, values in on_off.items()},
         on_off_yields,
@@ -88,14 +95,28 @@ def measure(
 
 
 def _written(of: Neighbours) -> list[float]:
-    agent = of.agent.itself
-    lines = of.cluster.kubectl("logs", agent.pod, f"--namespace={agent.namespace}", "--container=node")
-    records = [json.loads(line).get("audit") or {} for line in lines.splitlines()]
-    return [
-        record["tookSeconds"]
-        for record in records
-        if record.get("rule") == "TenantYields" and record["tenant"] == of.hog
-    ]
+    return [record["tookSeconds"] for record in of.records("TenantYields")]
+
+
+def _capped(of: Neighbours, count: int, say: Callable[[str], None]) -> tuple[list[float], list[float]]:
+    """Where weights don't free a victim: from the onset to a lower limit in the cgroup file, and the part of
+    it from the node agent's decision on."""
+    onset: list[float] = []
+    decided: list[float] = []
+    for _ in range(count):
+        with ThreadPoolExecutor() as threads:
+            load = threads.submit(of.short_requests, 2 * ROUND_SECONDS)
+            with of.noise():
+                onset.append(seconds_until(of.capped, "a lower limit", DEADLINE_SECONDS))
+                decided.append(time.time() - _seconds(of.records("TenantCapped")[-1]["time"]))
+            load.result()
+        say(f"a limit is lowered {onset[-1]:.1f} s after the onset, {decided[-1]:.2f} s after the decision")
+        seconds_until(of.quiet, "quiet", DEADLINE_SECONDS)
+    return onset, decided
+
+
+def _seconds(rfc3339: str) -> float:
+    return datetime.fromisoformat(rfc3339).timestamp()
 
 
 def _named(of: Neighbours, count: int, say: Callable[[str], None]) -> list[float]:
@@ -173,7 +194,9 @@ def markdown(machine: Mapping[str, Any], result: Result) -> str:
             _row("onset to the weights in the cgroup files", result.yields, 3.1),
             _row("the look that finds it to the weights in the files", result.written, 0.1),
             _row("onset to the harm named in the status (not held)", result.named, 3.0),
-            _row("end of noise to the old weights", result.given_back, 15.0),
+            _row("a limit decided to the limit in the cgroup file", result.resized, 1.0),
+            _row("onset to that (where weights don't free the victim)", result.capped, 60.0),
+            _row("end of noise to the old weights and limits", result.given_back, 15.0),
             "",
             "| victim's requests of 20 ms, ms | count | median | p95 | p99 | p99 to quiet |",
             "|---|---:|---:|---:|---:|---:|",

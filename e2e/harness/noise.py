@@ -1,5 +1,6 @@
 """Hogs and their victim on one node, and what becomes of them."""
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,10 @@ HOG_CORES: Final = 4
 WORK_UNITS: Final = 250_000
 """Of one request, some 20 ms of CPU."""
 REQUESTS_PER_SECOND: Final = 8.0
+SHORT_WORK_UNITS: Final = WORK_UNITS // 20
+"""Some 1 ms of CPU: then what a request waits for, once it wakes, is most of what it takes, which no weight
+changes."""
+SHORT_REQUESTS_PER_SECOND: Final = 40.0
 LEAST_RATIO: Final = 20
 """Of the victim's weight to the hog's: from here on the victim's latency is that of a quiet node."""
 LEAST_WEIGHT: Final = 2
@@ -70,10 +75,14 @@ class Neighbours:
 
     def load(self, seconds: float) -> Answers:
         """Requests to the victim."""
-        url = f"http://{self.address}:{tenants.PORT}/work?units={WORK_UNITS}"
-        return agents.send(
-            self.cluster, self.driver, url, rate_per_second=REQUESTS_PER_SECOND, seconds=seconds
-        )
+        return self._send(WORK_UNITS, REQUESTS_PER_SECOND, seconds)
+
+    def short_requests(self, seconds: float) -> Answers:
+        return self._send(SHORT_WORK_UNITS, SHORT_REQUESTS_PER_SECOND, seconds)
+
+    def _send(self, units: int, rate_per_second: float, seconds: float) -> Answers:
+        url = f"http://{self.address}:{tenants.PORT}/work?units={units}"
+        return agents.send(self.cluster, self.driver, url, rate_per_second=rate_per_second, seconds=seconds)
 
     def weights(self) -> dict[str, set[int]]:
         """Of the pods of hogs and victim, by tenant."""
@@ -121,6 +130,18 @@ class Neighbours:
         for name in (*self.hogs, self.victim):
             patch = {"spec": {"enforcement": enforcement}}
             self.cluster.patch(TENANT_QUOTA, tenants.QUOTA, name, patch)
+
+    def records(self, rule: str) -> list[dict[str, Any]]:
+        """Lines of the node agent's log that tell of such a decision about the first hog: their time and what
+        the audit record says."""
+        agent = self.agent.itself
+        lines = self.cluster.kubectl("logs", agent.pod, f"--namespace={agent.namespace}", "--container=node")
+        found = (json.loads(line) for line in lines.splitlines() if '"audit"' in line)
+        return [
+            {"time": each["time"], **each["audit"]}
+            for each in found
+            if each["audit"]["rule"] == rule and each["audit"]["tenant"] == self.hog
+        ]
 
     @contextmanager
     def limited(self, cpu_milli: int) -> Iterator[None]:
