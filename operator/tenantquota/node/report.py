@@ -11,6 +11,7 @@ from tenantquota.domain.reporting import (
     MAX_FINDINGS,
     USAGE_SECONDS,
     Entry,
+    Harms,
     Held,
     Hold,
     Reason,
@@ -26,6 +27,7 @@ from tenantquota.node.containers import Container
 from tenantquota.node.leaks import Found
 from tenantquota.node.manifest import Clocks, manifest
 from tenantquota.node.neighbours import Holding
+from tenantquota.node.stalls import Harming
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -79,6 +81,7 @@ class Reporter:
 
     Args:
         write: takes a report and why it is written; must not block.
+        pressure: the kernel tells who stalls.
         clock: seconds; never goes back.
         wall_clock: Unix time in seconds.
     """
@@ -90,7 +93,10 @@ class Reporter:
         write: Callable[[bytes, Reason], None],
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        *,
+        pressure: bool = False,
     ) -> None:
+        self._pressure = pressure
         self._node = node
         self._period_seconds = period_seconds
         self._write = write
@@ -104,9 +110,10 @@ class Reporter:
         containers: Collection[Container],
         holdings: Collection[Holding] = (),
         confirmed: Collection[Found] = (),
+        harming: Collection[Harming] = (),
     ) -> None:
-        """To be called with all that are followed, who yields and the leaks that are confirmed, once it is
-        known which of the node's pods are tenants'."""
+        """To be called with all that are followed, who yields, the leaks that are confirmed and who makes
+        others stall, once it is known which of the node's pods are tenants'."""
         now = self._clock()
         held = held_by(containers)
         found = sorted((each for each in confirmed if each.container.id in held), key=_key)[:MAX_FINDINGS]
@@ -114,6 +121,7 @@ class Reporter:
             held,
             tuple(Hold(each.tenant, each.victims) for each in holdings),
             frozenset(map(_key, found)),
+            tuple(Harms(*each[:2], each.victims) for each in harming),
         )
         last = self._last
         reason = reason_to_write(
@@ -138,6 +146,8 @@ class Reporter:
                 found,
                 Clocks(now, self._wall_clock()),
                 self._period_seconds,
+                harming,
+                pressure=self._pressure,
             )
             self._write(report, reason)
 

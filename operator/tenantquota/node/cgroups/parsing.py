@@ -96,6 +96,18 @@ def oom_kills(content: bytes) -> int | None:
     return value(keyed(content), b"oom_kill")
 
 
+def limit_hits(content: bytes) -> int:
+    """v2 ``memory.events``: how often usage was at the cgroup's own limit or above its ``high``."""
+    pairs = keyed(content)
+    return sum(value(pairs, key) or 0 for key in (b"high", b"max", b"oom"))
+
+
+def pages_scanned(content: bytes) -> int:
+    """``/proc/vmstat``: the pages that were looked at to free memory of the node. Those that a cgroup's own
+    limit has the kernel look at aren't counted there (mm/vmscan.c)."""
+    return value_of(content, b"pgscan_kswapd") + value_of(content, b"pgscan_direct")
+
+
 def inactive_file(content: bytes) -> int:
     """v2 ``memory.stat``."""
     return value_of(content, b"inactive_file")
@@ -184,6 +196,20 @@ def io_stat(content: bytes) -> tuple[int, int]:
         elif word.startswith(b"wbytes="):
             written += _digits(word[7:], content)
     return _sums(read, written, content)
+
+
+def io_done(content: bytes) -> tuple[int, int]:
+    """v2 ``io.stat``: operations and bytes, of reads and writes over all devices."""
+    operations = size = 0
+    if content and content[-1:] != b"\n":
+        raise MalformedError(content)
+    for word in content.split():
+        key, _, amount = word.partition(b"=")
+        if key in {b"rios", b"wios"}:
+            operations += _digits(amount, content)
+        elif key in {b"rbytes", b"wbytes"}:
+            size += _digits(amount, content)
+    return _sums(operations, size, content)
 
 
 def _sums(read: int, written: int, content: bytes) -> tuple[int, int]:
