@@ -7,7 +7,7 @@ from typing import Self
 
 import pytest
 
-from tenantquota.domain.usage import Detail, Limits, Sample
+from tenantquota.domain.usage import Detail, IoStall, Limits, MemoryStall, Sample
 from tenantquota.node.cgroups.files import ReadErrors, VanishedError
 from tenantquota.node.cgroups.node import NodeCgroups
 from tenantquota.node.cgroups.reader import (
@@ -73,6 +73,25 @@ def test_sample(case: Case) -> None:
 
 def test_detail(case: Case) -> None:
     assert case.reader.detail() == Detail(1000, 12_000_000, 2, 800, 900)
+
+
+def test_stalls(case: Case) -> None:
+    """Version 1 doesn't say whose all I/O is, and so nothing."""
+    if case.version == 1:
+        assert (case.reader.io_stall(), case.reader.memory_stall()) == (None, None)
+        return
+    assert case.reader.io_stall() == IoStall(1000, 900, 2, 12288)
+    assert case.reader.memory_stall() == MemoryStall(1000, 800, 0)
+    case.cgroup.write("memory.events", "low 0\nhigh 3\nmax 4\noom 0\noom_kill 0\n")
+    assert case.reader.memory_stall() == MemoryStall(1000, 800, 7)
+
+
+def test_half_of_a_stall_is_none(tmp_path: Path) -> None:
+    with Case(tmp_path, 2) as case:
+        case.cgroup.write("io.stat", "8:0 rios=x\n")
+        case.cgroup.write("memory.pressure", "some\n")
+        assert (case.reader.io_stall(), case.reader.memory_stall()) == (None, None)
+        assert case.errors.counts == {("io.stat", "malformed"): 1, ("memory.pressure", "malformed"): 1}
 
 
 def test_limits(case: Case) -> None:
