@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from tenantquota.api.stalls import Resource
-from tenantquota.domain.stalls import Culprit, Harm
+from tenantquota.domain.dues import Culprit
+from tenantquota.domain.stalls import Harm
 
 HARM_SECONDS: Final = 2
 """A harm is told once it was seen in so many…"""

@@ -7,6 +7,7 @@ says when it was read, in nanoseconds of CLOCK_MONOTONIC. None means that the ke
 what it said could not be read this time; the latter is counted by whoever reads.
 """
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 NANOSECONDS: Final = 1_000_000_000
@@ -63,9 +64,8 @@ class IoStall(NamedTuple):
     at_ns: int
     waiting_us: int
     """``io.pressure`` some."""
-    operations: int
-    size_bytes: int
-    """Both of reads and writes, summed over devices (``io.stat``)."""
+    done: Mapping[str, tuple[int, int]]
+    """By device: operations and bytes, of reads and writes together (``io.stat``)."""
 
 
 class MemoryStall(NamedTuple):
@@ -75,7 +75,7 @@ class MemoryStall(NamedTuple):
     waiting_us: int
     """``memory.pressure`` some."""
     limit_hits: int
-    """How often its own limit was in the way (``memory.events`` high, max and oom)."""
+    """How often its own limit or its pod's was in the way (``memory.events`` high, max and oom)."""
 
 
 class Processes(NamedTuple):

@@ -74,7 +74,9 @@ class _Agent:
         errors = ReadErrors()
         proc = Proc(settings.proc_root, errors)
         cgroups = NodeCgroups(settings.cgroup_root, errors)
-        gates = open_gates(settings.proc_root, settings.cgroup_root, cgroups.layout.version, errors)
+        gates = open_gates(
+            cgroups.layout.version, settings.proc_root, settings.cgroup_root, cgroups.tree.kubepods, errors
+        )
         self._sampler = Sampler(cgroups, proc, self._owners, errors, gates=gates)
         self._stalls = Stalls(node.name, gates, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
         self._reporter = Reporter(node, settings.report_seconds, self._writer.put, pressure=self._stalls.sees)

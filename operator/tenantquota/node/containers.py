@@ -16,14 +16,12 @@ from tenantquota.domain.usage import (
     rates,
     working_set_bytes,
 )
-from tenantquota.node.window import Window
+from tenantquota.node.window import LastTwo, Window
 
 SAMPLES: Final = 60
 """A minute: the shortest leak is to be found within one, and who holds a neighbour up within seconds."""
 DETAILS: Final = 60
 """Ten minutes."""
-STALLS: Final = 2
-"""What they grew by since the last look is all that is asked."""
 
 
 class Owner(NamedTuple):
@@ -96,8 +94,8 @@ class Container:
         self.details = Window(Detail, DETAILS)
         self.processes = Window(Processes, DETAILS)
         self.run_delays = Window(RunDelay, SAMPLES)
-        self.io_stalls = Window(IoStall, STALLS)
-        self.memory_stalls = Window(MemoryStall, STALLS)
+        self.io_stalls = LastTwo[IoStall]()
+        self.memory_stalls = LastTwo[MemoryStall]()
         self.limits: Limits | None = None
         """As last read; its ``at_ns`` says when."""
 

@@ -6,7 +6,7 @@ else as seldom as its other details: a container stalls no longer than its node 
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
@@ -16,7 +16,7 @@ from tenantquota.node.cgroups import parsing
 from tenantquota.node.cgroups.files import ReadErrors
 from tenantquota.node.cgroups.reader import Reader
 from tenantquota.node.containers import Container
-from tenantquota.node.window import Window
+from tenantquota.node.window import LastTwo
 
 STALLED_US: Final = int(HARM_MS * 1000)
 """A second in which the node stalled for less has no harm in it."""
@@ -26,6 +26,8 @@ _BYTES: Final = 512
 _UNOPENED: Final = -1
 _ABSENT: Final = -2
 
+Done = Mapping[str, tuple[int, int]]
+"""By device: operations and bytes; counters."""
 Look = TypeVar("Look", IoStall, MemoryStall)
 Value = TypeVar("Value")
 
@@ -88,16 +90,20 @@ class Gates:
     """The node's pressure.
 
     Args:
-        proc_root: the node's /proc.
-        cgroup_root: of its cgroup version 2 file system.
+        cgroup_root: of the node's cgroup version 2 file system. Its own pressure files are those of
+            /proc/pressure, and are there only if the kernel keeps any for cgroups.
+        kubepods: the kubelet's directories of all pods.
     """
 
-    def __init__(self, proc_root: Path, cgroup_root: Path, errors: ReadErrors) -> None:
+    def __init__(
+        self, proc_root: Path, cgroup_root: Path, kubepods: Callable[[], Iterable[str]], errors: ReadErrors
+    ) -> None:
         self._proc_root = proc_root
         self._cgroup_root = cgroup_root
+        self._kubepods = kubepods
         self._errors = errors
-        self._io = _Gate(proc_root / "pressure" / "io", errors)
-        self._memory = _Gate(proc_root / "pressure" / "memory", errors)
+        self._io = _Gate(cgroup_root / "io.pressure", errors)
+        self._memory = _Gate(cgroup_root / "memory.pressure", errors)
 
     def present(self) -> bool:
         """This kernel has pressure."""
@@ -108,13 +114,18 @@ class Gates:
         """To be asked once a second."""
         return Stalled(self._io.is_open(), self._memory.is_open())
 
-    def io_done(self) -> tuple[int, int] | None:
-        """Operations and bytes of the whole node, whoever's they are; counters."""
+    def io_done(self) -> Done | None:
+        """Of the whole node, whoever's it is."""
         return self._read(self._cgroup_root / "io.stat", parsing.io_done)
 
-    def pages_scanned(self) -> int | None:
-        """To free memory of the node itself; a counter."""
-        return self._read(self._proc_root / "vmstat", parsing.pages_scanned)
+    def reclaimed(self) -> tuple[int, int] | None:
+        """What grows while memory is short for all: the pages that were looked at to free memory of the node,
+        and how often all pods together were at the limit that the kubelet gives them (Node Allocatable)."""
+        scanned = self._read(self._proc_root / "vmstat", parsing.pages_scanned)
+        hits = [
+            self._read(Path(path, "memory.events.local"), parsing.limit_hits) for path in self._kubepods()
+        ]
+        return None if scanned is None else (scanned, sum(each or 0 for each in hits))
 
     def close(self) -> None:
         self._io.close()
@@ -128,10 +139,16 @@ class Gates:
             return None
 
 
-def open_gates(proc_root: Path, cgroup_root: Path, version: int, errors: ReadErrors) -> Gates | None:
+def open_gates(
+    version: int,
+    proc_root: Path,
+    cgroup_root: Path,
+    kubepods: Callable[[], Iterable[str]],
+    errors: ReadErrors,
+) -> Gates | None:
     """None where the kernel doesn't tell who stalls: on cgroup version 1, whose containers' I/O isn't all
     counted either, and where pressure is left out or off (``psi=0``)."""
-    gates = Gates(proc_root, cgroup_root, errors)
+    gates = Gates(proc_root, cgroup_root, kubepods, errors)
     if version == 1 or not gates.present():
         gates.close()
         return None
@@ -177,7 +194,7 @@ class Looks:
                 container.memory_stalls.append(memory)
 
 
-def _does_anything(looks: Window[Look], usage_ns: int | None, last_usage_ns: int | None) -> bool:
+def _does_anything(looks: LastTwo[Look], usage_ns: int | None, last_usage_ns: int | None) -> bool:
     """The container ran since the last look, or stalled or did I/O before it, with which it may go on without
     running. Of one that sleeps nothing has changed."""
     latest, previous = looks.latest, looks.previous

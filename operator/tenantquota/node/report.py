@@ -121,7 +121,7 @@ class Reporter:
             held,
             tuple(Hold(each.tenant, each.victims) for each in holdings),
             frozenset(map(_key, found)),
-            tuple(Harms(*each[:2], each.victims) for each in harming),
+            tuple(Harms(each.tenant, each.resource, each.victims) for each in harming),
         )
         last = self._last
         reason = reason_to_write(

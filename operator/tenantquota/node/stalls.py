@@ -5,14 +5,15 @@ from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple, TypeVar
 
 from tenantquota.api.stalls import Resource
-from tenantquota.domain import blame, stalls
+from tenantquota.domain import blame, dues, stalls
 from tenantquota.domain.blame import Blame, Pair, State
-from tenantquota.domain.stalls import Harm, IoUse, MemoryUse, QuietLevel, Stall
+from tenantquota.domain.dues import IoUse, MemoryUse
+from tenantquota.domain.stalls import Harm, QuietLevel, Stall
 from tenantquota.domain.usage import NANOSECONDS, IoStall, MemoryStall, increase
 from tenantquota.node.containers import Container
-from tenantquota.node.pressure import Gates
+from tenantquota.node.pressure import Done, Gates
 from tenantquota.node.sampler import Tick
-from tenantquota.node.window import Window
+from tenantquota.node.window import LastTwo
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -74,8 +75,8 @@ class Stalls:
         self._node_bytes = node_bytes
         self._io = _Stretch()
         self._memory = _Stretch()
-        self._io_done: tuple[int, int] | None = None
-        self._pages_scanned: int | None = None
+        self._io_done: Done | None = None
+        self._reclaimed: tuple[int, int] | None = None
         self._at_ns: int | None = None
         self._state = State()
         self.findings = dict.fromkeys((Resource.IO, Resource.MEMORY), 0)
@@ -118,39 +119,34 @@ class Stalls:
         stretch = self._io
         stretch.note(tick.at_ns, stalled=tick.stalled.io)
         done_before, self._io_done = self._io_done, gates.io_done() if tick.stalled.io else None
-        found = _io_of(each for each in tick.looked_at if _is_told(each.io_stalls, tick, stretch))
+        found, uses = _io_of(each for each in tick.looked_at if _is_told(each.io_stalls, tick, stretch))
         if not tick.stalled.io:
-            stretch.learn(stall for stall, _ in found.values())
+            stretch.learn(found)
             return []
         if done_before is None or self._io_done is None or elapsed <= 0:
             return []
-        operations, size_bytes = (
-            max(0, now - before) / elapsed for now, before in zip(self._io_done, done_before, strict=True)
-        )
-        uses = [use for _, use in found.values()]
-        own_bytes = sum(each.cost_bytes for each in uses)
-        others_bytes = max(0.0, stalls.io_cost_bytes(size_bytes, operations) - own_bytes)
-        over = stalls.over_share(
-            uses, others_bytes, {tenant: stall.stalled_ms for tenant, (stall, _) in found.items()}
-        )
-        harms = stalls.harms(Resource.IO, [stall for stall, _ in found.values()], over, stretch.quiet)
-        stretch.learn(
-            stall for stall, use in found.values() if stalls.is_alone(use, own_bytes + others_bytes)
-        )
+        cost_bytes = _cost_bytes(done_before, self._io_done, elapsed)
+        stalled = {each.tenant for each in found if each.stalled_ms >= stalls.HARM_MS}
+        over = dues.over_share(uses, cost_bytes, stalled)
+        harms = stalls.harms(Resource.IO, found, over, stretch.quiet)
+        alone = dues.alone(uses, cost_bytes)
+        stretch.learn(each for each in found if each.tenant in alone)
         return harms
 
     def _look_at_memory(self, gates: Gates, tick: Tick, containers: Collection[Container]) -> list[Harm]:
         stretch = self._memory
         stretch.note(tick.at_ns, stalled=tick.stalled.memory)
-        scanned_before = self._pages_scanned
-        self._pages_scanned = gates.pages_scanned() if tick.stalled.memory else None
+        before, self._reclaimed = self._reclaimed, gates.reclaimed() if tick.stalled.memory else None
         found = _memory_of(each for each in tick.looked_at if _is_told(each.memory_stalls, tick, stretch))
-        if tick.stalled.memory and scanned_before is None:
+        if not tick.stalled.memory:
+            stretch.learn(found)
             return []
-        if not increase(scanned_before, self._pages_scanned):
+        if before is None or self._reclaimed is None:
+            return []
+        if self._reclaimed == before:
             stretch.learn(found)  # whatever stalls them, it is no lack of the node's memory
             return []
-        over = stalls.over_request(_memory_uses(containers), self._node_bytes)
+        over = dues.over_request(_memory_uses(containers), self._node_bytes)
         return stalls.harms(Resource.MEMORY, found, over, stretch.quiet)
 
     def _harming(self, tenant: str, resource: Resource, blames: list[tuple[Pair, Blame]]) -> Harming:
@@ -174,7 +170,7 @@ class Stalls:
         LOG.info("NeighbourHarmed: %s", message, extra={"audit": audit})
 
 
-def _is_told(looks: Window[_Look], tick: Tick, stretch: _Stretch) -> bool:
+def _is_told(looks: LastTwo[_Look], tick: Tick, stretch: _Stretch) -> bool:
     """There was a look in this tick, and what it says is of this stretch alone."""
     latest, before = looks.latest, looks.previous
     if latest is None or before is None or latest.at_ns < tick.at_ns:
@@ -182,28 +178,50 @@ def _is_told(looks: Window[_Look], tick: Tick, stretch: _Stretch) -> bool:
     return stretch.is_told_of(before)
 
 
-def _io_of(containers: Iterable[Container]) -> dict[str, tuple[Stall, IoUse]]:
-    """By tenant, of containers that have two looks."""
-    found: dict[str, tuple[Stall, IoUse]] = {}
+def _cost_bytes(before: Done, now: Done, seconds: float) -> dict[str, float]:
+    """By device, of what it did in that time."""
+    return {
+        device: dues.io_cost_bytes(
+            (increase(size_before, size) or 0) / seconds,
+            (increase(operations_before, operations) or 0) / seconds,
+        )
+        for device, (operations, size) in now.items()
+        for operations_before, size_before in (before.get(device, (0, 0)),)
+    }
+
+
+def _io_of(containers: Iterable[Container]) -> tuple[list[Stall], list[IoUse]]:
+    """Of tenants, and of each tenant and device; from containers that have two looks."""
+    found: dict[str, Stall] = {}
+    uses: dict[tuple[str, str], IoUse] = {}
     for container in containers:
         now, before, owner = container.io_stalls.latest, container.io_stalls.previous, container.owner
         if now is None or before is None:
             continue
         seconds = (now.at_ns - before.at_ns) / NANOSECONDS
         stalled_ms = (increase(before.waiting_us, now.waiting_us) or 0) / 1000 / seconds
-        operations = (increase(before.operations, now.operations) or 0) / seconds
-        size_bytes = (increase(before.size_bytes, now.size_bytes) or 0) / seconds
-        if owner.tenant in found:
-            stall, use = found[owner.tenant]
-            seconds = max(seconds, stall.seconds)
-            stalled_ms += stall.stalled_ms
-            operations += use.operations
-            size_bytes += use.size_bytes
-        found[owner.tenant] = (
-            Stall(owner.tenant, seconds, stalled_ms, operations),
-            IoUse(owner.tenant, owner.weight, size_bytes, operations),
+        work = 0.0
+        used = {device for device, counters in now.done.items() if counters != before.done.get(device)}
+        used = used or set(now.done)  # one that is kept from all may wait for any
+        for device in used:
+            operations, size_bytes = (
+                (increase(*of) or 0) / seconds
+                for of in zip(before.done.get(device, (0, 0)), now.done[device], strict=True)
+            )
+            work += operations
+            use = uses.get((owner.tenant, device), IoUse(owner.tenant, owner.weight, device, 0.0, 0.0))
+            uses[owner.tenant, device] = use._replace(
+                size_bytes=use.size_bytes + size_bytes, operations=use.operations + operations
+            )
+        former = found.get(owner.tenant, Stall(owner.tenant, 0.0, 0.0, 0.0))
+        found[owner.tenant] = Stall(
+            owner.tenant,
+            max(seconds, former.seconds),
+            stalled_ms + former.stalled_ms,
+            work + former.work,
+            devices=former.devices | used,
         )
-    return found
+    return list(found.values()), list(uses.values())
 
 
 def _memory_of(containers: Iterable[Container]) -> list[Stall]:

@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 
 from tenantquota.api.stalls import Resource
 from tenantquota.domain.blame import TOLD_SECONDS, Pair, State, step
-from tenantquota.domain.stalls import Harm, OverRequest, OverShare
+from tenantquota.domain.dues import OverRequest, OverShare
+from tenantquota.domain.stalls import Harm
 
-HOG, OTHER = OverShare("hog", 1.0, 1.0, 0.9, 0.5), OverShare("other", 1.0, 1.0, 0.8, 0.5)
+HOG, OTHER = OverShare("hog", "8:0", 1.0, 1.0, 0.9, 0.5), OverShare("other", "8:0", 1.0, 1.0, 0.8, 0.5)
 PAIR = Pair(Resource.IO, "hog", "small")
 
 

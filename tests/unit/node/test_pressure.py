@@ -16,8 +16,9 @@ class Files:
 
     def __init__(self, root: Path) -> None:
         self.proc, self.cgroup = root / "proc", root / "cgroup"
-        (self.proc / "pressure").mkdir(parents=True)
-        self.cgroup.mkdir()
+        self.kubepods = self.cgroup / "kubepods.slice"
+        self.proc.mkdir()
+        self.kubepods.mkdir(parents=True)
         self.errors = ReadErrors()
         self.totals_us = {"io": 0, "memory": 0}
         for resource in self.totals_us:
@@ -26,10 +27,10 @@ class Files:
     def stall(self, resource: str, microseconds: int) -> None:
         self.totals_us[resource] += microseconds
         line = f"some avg10=0.00 avg60=0.00 avg300=0.00 total={self.totals_us[resource]}\n"
-        (self.proc / "pressure" / resource).write_text(line)
+        (self.cgroup / f"{resource}.pressure").write_text(line)
 
     def gates(self, version: int = 2) -> Gates | None:
-        return open_gates(self.proc, self.cgroup, version, self.errors)
+        return open_gates(version, self.proc, self.cgroup, lambda: [str(self.kubepods)], self.errors)
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ class TestGates:
         assert gates.look() == Stalled()
 
     def test_a_kernel_without_pressure(self, files: Files) -> None:
-        (files.proc / "pressure" / "memory").unlink()
+        (files.cgroup / "memory.pressure").unlink()
 
         assert files.gates() is None
         assert files.errors.total == 0
@@ -68,7 +69,7 @@ class TestGates:
         assert files.gates(version=1) is None
 
     def test_what_is_not_understood_is_counted_and_opens_nothing(self, files: Files, gates: Gates) -> None:
-        (files.proc / "pressure" / "io").write_text("some avg10=0.00\n")
+        (files.cgroup / "io.pressure").write_text("some avg10=0.00\n")
         assert gates.look() == Stalled()
         assert files.errors.counts == {("pressure", "malformed"): 1}
         files.stall("io", 5 * STALLED_US)
@@ -83,13 +84,16 @@ class TestGates:
         )
         (files.proc / "vmstat").write_text("pgscan_kswapd 30\npgscan_direct 4\npgscan_direct_throttle 9\n")
 
-        assert gates.io_done() == (5, 12290)
-        assert gates.pages_scanned() == 34
+        (files.kubepods / "memory.events.local").write_text("low 0\nhigh 0\nmax 7\noom 0\n")
+
+        assert gates.io_done() == {"8:0": (3, 12288), "8:16": (2, 2)}
+        assert gates.reclaimed() == (34, 7)
 
     def test_what_is_not_there_is_counted(self, files: Files, gates: Gates) -> None:
         assert gates.io_done() is None
-        assert gates.pages_scanned() is None
-        assert files.errors.counts == {("io.stat", "ENOENT"): 1, ("vmstat", "ENOENT"): 1}
+        assert gates.reclaimed() is None
+        files_read = ("io.stat", "vmstat", "memory.events.local")
+        assert files.errors.counts == {(name, "ENOENT"): 1 for name in files_read}
 
 
 class Reader:
@@ -100,14 +104,14 @@ class Reader:
 
     def io_stall(self) -> IoStall:
         self.reads += 1
-        return IoStall(self.reads * NANOSECONDS, self.io_us, 0, 0)
+        return IoStall(self.reads * NANOSECONDS, self.io_us, {})
 
     def memory_stall(self) -> MemoryStall | None:
         return None
 
 
 class TestLooks:
-    """Only the container's that may have something to tell."""
+    """Only at those that may have something to tell."""
 
     def reads(self, *seconds: tuple[int, int], stalled: bool = True, due: bool = False) -> list[int]:
         """How often its files were read by the end of each second; of CPU time used and I/O stall by then."""
@@ -115,7 +119,7 @@ class TestLooks:
         for usage_ns, reader.io_us in seconds:
             looks.look(of, reader, usage_ns, Stalled(io=stalled), due=due)  # type: ignore[arg-type]
             counts.append(reader.reads)
-        assert len(of.memory_stalls) == 0
+        assert of.memory_stalls.latest is None
         return counts
 
     def test_each_second_in_which_it_ran(self) -> None:

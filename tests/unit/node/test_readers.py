@@ -42,6 +42,7 @@ class Case:
 
     def __init__(self, root: Path, version: int, *, hybrid: bool = True) -> None:
         self.now_ns = 1000
+        self.root = root
         self.errors = ReadErrors()
         self.node = Node(root, version, hybrid=hybrid).boot()
         self.cgroup: Cgroup = self.node.add(UID, ID)
@@ -55,6 +56,11 @@ class Case:
     def __exit__(self, *_: object) -> None:
         self.reader.close()
         self.cgroups.close()
+
+    def pod_events(self, content: str) -> None:
+        """What happened at the limits of the pod and its containers."""
+        path = self.root / path_of("systemd", "burstable", UID, ID)
+        (path.parent / "memory.events").write_text(content)
 
     def name(self, v1: str, v2: str) -> str:
         return v1 if self.version == 1 else v2
@@ -80,9 +86,10 @@ def test_stalls(case: Case) -> None:
     if case.version == 1:
         assert (case.reader.io_stall(), case.reader.memory_stall()) == (None, None)
         return
-    assert case.reader.io_stall() == IoStall(1000, 900, 2, 12288)
+    case.pod_events("low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\n")
+    assert case.reader.io_stall() == IoStall(1000, 900, {"254:0": (2, 12288)})
     assert case.reader.memory_stall() == MemoryStall(1000, 800, 0)
-    case.cgroup.write("memory.events", "low 0\nhigh 3\nmax 4\noom 0\noom_kill 0\n")
+    case.pod_events("low 0\nhigh 3\nmax 4\noom 0\noom_kill 0\n")
     assert case.reader.memory_stall() == MemoryStall(1000, 800, 7)
 
 

@@ -8,7 +8,7 @@ from tenantquota.api.stalls import Resource
 from tenantquota.domain.blame import TOLD_SECONDS
 from tenantquota.domain.usage import NANOSECONDS, IoStall, MemoryStall
 from tenantquota.node.containers import Container, Owner
-from tenantquota.node.pressure import Stalled
+from tenantquota.node.pressure import Done, Stalled
 from tenantquota.node.sampler import Tick
 from tenantquota.node.stalls import Harming, Stalls
 from tests.unit.node.samples import sample
@@ -25,17 +25,18 @@ class Node:
         self.gone: list[Container] = []
         self.containers = {tenant: self._start(tenant) for tenant in tenants}
         self.io = {tenant: [0, 0, 0] for tenant in tenants}
+        self.disks = dict.fromkeys(tenants, "8:0")
         self.memory = {tenant: [0, 0] for tenant in tenants}
-        self.done = [0, 0]
-        self.scanned = 0
+        self.done = {"8:0": [0, 0], "8:16": [0, 0]}
+        self.reclaims = [0, 0]
         self.readable = True
         self.stalls = Stalls("n1", self, NODE_BYTES)  # type: ignore[arg-type]
 
-    def io_done(self) -> tuple[int, int] | None:
-        return (self.done[0], self.done[1]) if self.readable else None
+    def io_done(self) -> Done | None:
+        return {disk: (done[0], done[1]) for disk, done in self.done.items()} if self.readable else None
 
-    def pages_scanned(self) -> int | None:
-        return self.scanned if self.readable else None
+    def reclaimed(self) -> tuple[int, int] | None:
+        return (self.reclaims[0], self.reclaims[1]) if self.readable else None
 
     def _start(self, tenant: str) -> Container:
         owner = Owner(tenant, tenant, "agent", "main", memory_request_bytes=256 * MI)
@@ -51,27 +52,37 @@ class Node:
             did: by tenant, ms stalled for I/O, operations and bytes.
         """
         self.at_ns += NANOSECONDS
-        self.done[1] += system_bytes
+        self.done["8:0"][1] += system_bytes
         for tenant, container in self.containers.items():
             stalled_ms, operations, size_bytes = did.get(tenant, (0.0, 0, 0))
             counters = self.io[tenant]
             for index, amount in enumerate((round(stalled_ms * 1000), operations, size_bytes)):
                 counters[index] += amount
-            self.done[0] += operations
-            self.done[1] += size_bytes
+            disk = self.disks[tenant]
+            self.done[disk][0] += operations
+            self.done[disk][1] += size_bytes
             if look:
-                container.io_stalls.append(IoStall(self.at_ns, *counters))
+                done = {disk: (counters[1], counters[2])}
+                container.io_stalls.append(IoStall(self.at_ns, counters[0], done))
         self._tick(Stalled(io=stalled), look=look)
 
     def memory_second(
-        self, *, reclaims: bool = True, stalled: bool = True, look: bool = True, **did: tuple[float, int, int]
+        self,
+        *,
+        reclaims: bool = True,
+        at_allocatable: bool = False,
+        stalled: bool = True,
+        look: bool = True,
+        **did: tuple[float, int, int],
     ) -> None:
         """
         Args:
+            at_allocatable: all pods together are at their limit.
             did: by tenant, ms stalled for memory, MiB held, and how often its own limit was hit.
         """
         self.at_ns += NANOSECONDS
-        self.scanned += 1000 * reclaims
+        self.reclaims[0] += 1000 * reclaims
+        self.reclaims[1] += at_allocatable
         for tenant, container in self.containers.items():
             stalled_ms, held_mib, hits = did.get(tenant, (0.0, 100, 0))
             counters = self.memory[tenant]
@@ -126,7 +137,7 @@ class TestIo:
         assert harming.since == node.at_ns / NANOSECONDS
         assert harming.message == (
             "hog made small stall 400 ms/s for I/O, 8.0 times its quiet level of 50.0 ms/s, on n1, doing"
-            " 100.0 MiB/s in 200 operations/s, 98% of all with a share of 50%"
+            " 100.0 MiB/s in 200 operations/s, 98% of disk 8:0's I/O with a share of 50%"
         )
         assert node.stalls.findings == {Resource.IO: 1, Resource.MEMORY: 0}
 
@@ -197,6 +208,19 @@ class TestIo:
 
         assert node.harming == []
 
+    def test_who_is_busy_on_another_disk_is_in_nobodys_way(self, node: Node) -> None:
+        """As with volumes, of which each tenant has its own: small stalls for what its own one can't do."""
+        node.disks["hog"] = "8:16"
+        node.noise(10)
+
+        assert node.harming == []
+
+    def test_a_victim_that_gets_nothing_done_waits_for_what_it_used(self, node: Node) -> None:
+        for _ in range(3):
+            node.second(hog=(950, 200, 100 * MI), small=(1000, 0, 0))
+
+        assert [(each.tenant, each.victims) for each in node.harming] == [("hog", ("small",))]
+
     def test_nobody_is_blamed_for_a_node_whose_io_is_not_known(self, node: Node) -> None:
         node.readable = False
         node.noise(5)
@@ -242,6 +266,13 @@ class TestMemory:
             node.memory_second(reclaims=False, hog=(900, 900, 50), small=(120, 100, 0))
 
         assert node.harming == []
+
+    def test_while_all_pods_together_are_at_the_limit_of_the_kubelet(self, node: Node) -> None:
+        """The node itself has memory left, for the system."""
+        for _ in range(3):
+            node.memory_second(reclaims=False, at_allocatable=True, hog=(200, 900, 0), small=(120, 100, 0))
+
+        assert [each.tenant for each in node.harming] == ["hog"]
 
     def test_a_victim_at_its_own_limit_is_none(self, node: Node) -> None:
         for _ in range(10):

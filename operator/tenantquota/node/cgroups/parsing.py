@@ -97,9 +97,9 @@ def oom_kills(content: bytes) -> int | None:
 
 
 def limit_hits(content: bytes) -> int:
-    """v2 ``memory.events``: how often usage was at the cgroup's own limit or above its ``high``."""
-    pairs = keyed(content)
-    return sum(value(pairs, key) or 0 for key in (b"high", b"max", b"oom"))
+    """v2 ``memory.events``: how often usage was at the cgroup's own limit or above its ``high``, and at
+    those of cgroups below it. ``memory.events.local`` leaves those out."""
+    return sum(value_of(content, key) for key in (b"high", b"max", b"oom"))
 
 
 def pages_scanned(content: bytes) -> int:
@@ -198,18 +198,25 @@ def io_stat(content: bytes) -> tuple[int, int]:
     return _sums(read, written, content)
 
 
-def io_done(content: bytes) -> tuple[int, int]:
-    """v2 ``io.stat``: operations and bytes, of reads and writes over all devices."""
-    operations = size = 0
+def io_done(content: bytes) -> dict[str, tuple[int, int]]:
+    """v2 ``io.stat``: by device (``8:0``), operations and bytes of reads and writes together."""
+    done: dict[str, tuple[int, int]] = {}
     if content and content[-1:] != b"\n":
         raise MalformedError(content)
+    device, operations, size = "", 0, 0
     for word in content.split():
-        key, _, amount = word.partition(b"=")
-        if key in {b"rios", b"wios"}:
+        key, separator, amount = word.partition(b"=")
+        if not separator:
+            device, operations, size = word.decode("ascii", "replace"), 0, 0
+        elif key in {b"rios", b"wios"}:
             operations += _digits(amount, content)
+            done[device] = operations, size
         elif key in {b"rbytes", b"wbytes"}:
             size += _digits(amount, content)
-    return _sums(operations, size, content)
+            done[device] = operations, size
+    if "" in done:
+        raise MalformedError(content)
+    return done
 
 
 def _sums(read: int, written: int, content: bytes) -> tuple[int, int]:

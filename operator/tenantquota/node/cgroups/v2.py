@@ -11,6 +11,8 @@ from tenantquota.node.cgroups.reader import Files, Reader, Written, limits_of
 from tenantquota.node.cgroups.watch import Watch
 
 LIMIT_FILES: Final = ("cpu.max", "memory.max")
+POD_EVENTS: Final = "../memory.events"
+"""Counts what happens at the pod's limit and at those of its containers."""
 
 
 class V2Reader(Reader):
@@ -46,7 +48,7 @@ class V2Reader(Reader):
         self._cpu_stat = group.kept("cpu.stat", parsing.cpu_stat_v2)
         self._last_throttling: parsing.Throttling | None = None
         self._io_done = group.seldom("io.stat", parsing.io_done)
-        self._limit_hits = group.seldom("memory.events", parsing.limit_hits)
+        self._limit_hits = group.seldom(POD_EVENTS, parsing.limit_hits)
         cpu_max, memory_max = LIMIT_FILES
         self._cpu_max = group.seldom(cpu_max, parsing.cpu_max)
         self._memory_max = group.seldom(memory_max, parsing.memory_max)
@@ -59,7 +61,7 @@ class V2Reader(Reader):
     def io_stall(self) -> IoStall | None:
         at_ns, waiting_us = self._clock_ns(), self._files.io_pressure.read()
         done = None if waiting_us is None else self._io_done.read()
-        return None if waiting_us is None or done is None else IoStall(at_ns, waiting_us, *done)
+        return None if waiting_us is None or done is None else IoStall(at_ns, waiting_us, done)
 
     def memory_stall(self) -> MemoryStall | None:
         at_ns, waiting_us = self._clock_ns(), self._files.memory_pressure.read()
