@@ -122,7 +122,7 @@ def over_share(
     by_device: dict[str, list[IoUse]] = {}
     for each in uses:
         by_device.setdefault(each.device, []).append(each)
-    over = []
+    over: list[OverShare] = []
     for device, found in by_device.items():
         own_bytes = sum(each.cost_bytes for each in found)
         others_bytes = max(0.0, cost_bytes.get(device, 0.0) - own_bytes)

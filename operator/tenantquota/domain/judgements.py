@@ -21,7 +21,7 @@ from tenantquota.domain.leak_restarts import BARE
 from tenantquota.domain.model import Pod
 from tenantquota.domain.plan import QuotaPlan
 from tenantquota.domain.quantities import format_cpu, format_memory
-from tenantquota.domain.reports import ReportedLeak
+from tenantquota.domain.reports import Harming, ReportedLeak, Yielding
 from tenantquota.domain.resizes import PodPlan, State, holds
 
 NAMES_SHOWN: Final = 3
@@ -144,7 +144,8 @@ def held_containers(plan: QuotaPlan) -> tuple[int, int]:
 def isolated(plan: QuotaPlan) -> Finding:
     """Isolated: no other tenant waits because of this one. Of I/O and memory nothing is claimed where a
     node's kernel doesn't tell who stalls for them."""
-    harming = [*(each for _, each in plan.yielding if each.victims), *plan.harming]
+    harming: list[Harming | Yielding] = [each for _, each in plan.yielding if each.victims]
+    harming += plan.harming
     if harming:
         message = _names(f"{each.message} (since {each.since})" for each in harming)
         return Finding("Isolated", ConditionStatus.FALSE, "HarmsNeighbours", message)
