@@ -79,17 +79,15 @@ class Node:
         self.stalls.after_tick(tick, list(self._followed.sampler.containers))
         return self.stalls.harming()
 
-    def watch(self, seconds: int) -> None:
+    def watch(self, seconds: int = WATCHED_SECONDS, *, everything: bool = False) -> None:
         """Nobody is blamed in that time."""
         for _ in range(seconds):
-            assert self.tick() == []
+            assert self.tick(everything=everything) == []
             time.sleep(1)
 
-    def calm(self, seconds: int = 5) -> None:
-        """The quiet levels become known: what was read at both ends of that time."""
-        self.tick(everything=True)
-        self.watch(seconds)
-        assert self.tick(everything=True) == []
+    def calm(self) -> None:
+        """The quiet levels become known, as if half a minute passed each second."""
+        self.watch(everything=True)
 
     def until(self, found: Callable[[list[Harming]], bool]) -> list[Harming]:
         for _ in range(DEADLINE_SECONDS):
@@ -131,8 +129,8 @@ def available_bytes() -> int:
 
 if cgroup_version() == 1:
 
-    def test_nothing_is_claimed_where_the_kernel_does_not_tell(node: Node) -> None:
-        node.start("hog").python(FLOOD, "/var/tmp/tenantquota-flood")
+    def test_nothing_is_claimed_where_the_kernel_does_not_tell(node: Node, disk: Path) -> None:
+        node.start("hog").python(FLOOD, str(disk / "flood"))
         node.watch(2)
         assert not node.stalls.sees
 
@@ -155,7 +153,8 @@ else:
     def test_one_that_floods_the_disk_alone_is_blamed_for_nothing(node: Node, files: Path) -> None:
         node.start("hog").python(FLOOD, str(files / "tenantquota-flood"))
         node.start("bystander").python(HOLD, str(MI))
-        node.calm(WATCHED_SECONDS)
+        node.calm()
+        node.watch()
 
     def test_who_takes_the_nodes_memory_over_its_request_is_blamed(node: Node, files: Path) -> None:
         size = 96 * MI
@@ -181,5 +180,5 @@ else:
         tight.python(READ, str(files / "tenantquota-read"), str(size))
         assert not node.reclaims()
         pressure = tight.file("memory.pressure").read_text()
-        node.watch(WATCHED_SECONDS)
+        node.watch()
         print(pressure, tight.file("memory.pressure").read_text())
