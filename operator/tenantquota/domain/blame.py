@@ -8,9 +8,9 @@ from tenantquota.domain.dues import Culprit
 from tenantquota.domain.stalls import Harm
 
 HARM_SECONDS: Final = 2
-"""A harm is told once it was seen in so many…"""
-_OF_SECONDS: Final = 3
-"""…of so many seconds in a row."""
+"""A harm is told once it was seen in so many seconds more than it wasn't…"""
+_MOST_SECONDS: Final = 3
+"""…of which no more than these are remembered."""
 TOLD_SECONDS: Final = 10.0
 """And for so long after it was last seen: a disk that is felt every few seconds is one harm, not ten."""
 
@@ -39,7 +39,7 @@ class State(NamedTuple):
     """All that is remembered from second to second."""
 
     seen: Mapping[Pair, int] = {}
-    """In how many of the last seconds; falls by one in each without."""
+    """Grows by one in each second with the harm, falls by one in each without."""
     blames: Mapping[Pair, Blame] = {}
 
 
@@ -53,7 +53,7 @@ def step(state: State, harms: Iterable[Harm], now: float) -> tuple[State, list[H
     seen = {}
     for pair in state.seen.keys() | of_now.keys():
         count = state.seen.get(pair, 0)
-        count = min(_OF_SECONDS, count + 1) if pair in of_now else count - 1
+        count = min(_MOST_SECONDS, count + 1) if pair in of_now else count - 1
         if count > 0:
             seen[pair] = count
     blames = {pair: each for pair, each in state.blames.items() if now - each.last < TOLD_SECONDS}

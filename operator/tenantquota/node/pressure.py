@@ -40,7 +40,7 @@ class Stalled(NamedTuple):
 
 
 class _Gate:
-    """One pressure file of the node, kept open: a read costs 4 µs."""
+    """One pressure file of the node, kept open."""
 
     __slots__ = ("_errors", "_fd", "_left", "_path", "_total_us")
 

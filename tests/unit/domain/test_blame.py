@@ -32,7 +32,7 @@ class TestStep:
         assert new == [0, 0, 0, 0]
         assert state.blames == {}
 
-    def test_two_of_three_are_told(self) -> None:
+    def test_the_second_is_told(self) -> None:
         state, new = run([harm()], [harm()], [harm()])
 
         assert new == [0, 1, 0]
