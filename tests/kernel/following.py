@@ -10,6 +10,7 @@ from tenantquota.domain.usage import Rates, rates
 from tenantquota.node.cgroups.files import ReadErrors
 from tenantquota.node.cgroups.node import NodeCgroups
 from tenantquota.node.containers import Container, Owner
+from tenantquota.node.pressure import open_gates
 from tenantquota.node.processes import Proc
 from tenantquota.node.sampler import Sampler, Tick
 
@@ -38,7 +39,10 @@ class Followed:
         self.owners = Owners()
         self.cgroups = NodeCgroups(CGROUP_ROOT, self.errors)
         self._proc = Proc(PROC_ROOT, self.errors)
-        self.sampler = Sampler(self.cgroups, self._proc, self.owners, self.errors)
+        self.gates = open_gates(
+            self.cgroups.layout.version, PROC_ROOT, CGROUP_ROOT, self.cgroups.tree.kubepods, self.errors
+        )
+        self.sampler = Sampler(self.cgroups, self._proc, self.owners, self.errors, gates=self.gates)
         self._number = 0
 
     def __enter__(self) -> Self:
@@ -48,6 +52,8 @@ class Followed:
         self.sampler.close()
         self.cgroups.close()
         self._proc.close()
+        if self.gates:
+            self.gates.close()
 
     def own(self, cgroup: Cgroup) -> None:
         self.owners.pods[cgroup.pod_uid] = Owner("blue", "blue", f"pod-{cgroup.pod_uid}", "agent")

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from tenantquota.api.leaks import Kind, Stage
 from tenantquota.api.schema import Timestamp
+from tenantquota.api.stalls import Resource
 from tenantquota.api.tenantquota import Part
 
 MAX_CONTAINERS: Final = 500
@@ -64,6 +65,18 @@ class HoldReport(Part):
     )
 
 
+class HarmReport(Part):
+    """A tenant that makes others stall for I/O or memory. Nothing is done about it on the node."""
+
+    tenant: str = Field(max_length=63, description="The tenant that has more than its due.")
+    resource: Resource = Field(description="What the others stall for.")
+    since: Timestamp = Field(description="Since when it was seen.")
+    victims: tuple[str, ...] = Field(
+        max_length=MAX_CONTAINERS, description="The tenants whom it was seen to make stall."
+    )
+    message: str = Field(max_length=1024, description="What was measured, in words that a person can check.")
+
+
 class LeakReport(Part):
     """A leak or a runaway that is confirmed and goes on."""
 
@@ -96,6 +109,14 @@ class NodeReport(Part):
     )
     holds: tuple[HoldReport, ...] = Field(
         (), max_length=MAX_CONTAINERS, description="The tenants that yield to others on the node."
+    )
+    pressure: bool = Field(
+        False,
+        description="Whether the node's kernel tells who stalls for I/O and memory; without, nothing is known"
+        " of it.",
+    )
+    harms: tuple[HarmReport, ...] = Field(
+        (), max_length=MAX_CONTAINERS, description="The tenants that make others stall for I/O or memory."
     )
     findings: tuple[LeakReport, ...] = Field(
         (), max_length=MAX_FINDINGS, description="Leaks and runaways in these containers."

@@ -21,7 +21,7 @@ from tenantquota.domain.leak_restarts import BARE
 from tenantquota.domain.model import Pod
 from tenantquota.domain.plan import QuotaPlan
 from tenantquota.domain.quantities import format_cpu, format_memory
-from tenantquota.domain.reports import ReportedLeak
+from tenantquota.domain.reports import Harming, ReportedLeak, Yielding
 from tenantquota.domain.resizes import PodPlan, State, holds
 
 NAMES_SHOWN: Final = 3
@@ -142,8 +142,11 @@ def held_containers(plan: QuotaPlan) -> tuple[int, int]:
 
 
 def isolated(plan: QuotaPlan) -> Finding:
-    """Isolated: no other tenant waits because of this one."""
-    if harming := [each for _, each in plan.yielding if each.victims]:
+    """Isolated: no other tenant waits because of this one. Of I/O and memory nothing is claimed where a
+    node's kernel doesn't tell who stalls for them."""
+    harming: list[Harming | Yielding] = [each for _, each in plan.yielding if each.victims]
+    harming += plan.harming
+    if harming:
         message = _names(f"{each.message} (since {each.since})" for each in harming)
         return Finding("Isolated", ConditionStatus.FALSE, "HarmsNeighbours", message)
     if plan.yielding:
@@ -156,9 +159,10 @@ def isolated(plan: QuotaPlan) -> Finding:
     if plan.unreported:
         message = f"no node agent reports from {_names(plan.unreported)}"
         return Finding("Isolated", ConditionStatus.UNKNOWN, "NoNodeAgent", message)
-    return Finding(
-        "Isolated", ConditionStatus.TRUE, "WithinShare", "no neighbour waits because of these pods"
-    )
+    seen = all(account.report.pressure for account in plan.accounts.values())
+    what = "waits" if seen else "waits for a CPU"
+    message = f"no neighbour {what} because of these pods"
+    return Finding("Isolated", ConditionStatus.TRUE, "WithinShare", message)
 
 
 def within_budget(plan: QuotaPlan) -> Finding:

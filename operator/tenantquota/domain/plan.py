@@ -13,7 +13,14 @@ from tenantquota.domain.leak_holds import NOT_CONTAINED, Containment, contain
 from tenantquota.domain.leak_restarts import NO_RESTARTS, Restarts, restarts_of
 from tenantquota.domain.model import InvalidQuota, Pod, Quota
 from tenantquota.domain.neighbour_caps import NOBODY_WAITS, NeighbourCaps, both, neighbour_caps
-from tenantquota.domain.reports import NodeAccount, ReportedLeak, Yielding, usage_to_show, use_of
+from tenantquota.domain.reports import (
+    Harming,
+    NodeAccount,
+    ReportedLeak,
+    Yielding,
+    usage_to_show,
+    use_of,
+)
 from tenantquota.domain.resizes import PodPlan, Setback, State, plan_pod, plan_release
 from tenantquota.domain.selectors import claim
 from tenantquota.domain.truth import Witness, hold_against
@@ -66,6 +73,8 @@ class QuotaPlan:
     """Pod's uid → what its node's agent reports, where one does."""
     yielding: tuple[tuple[str, Yielding], ...] = ()
     """The nodes on which the tenant gets what others leave, and why."""
+    harming: tuple[Harming, ...] = ()
+    """Where the tenant makes others stall for I/O or memory, by name of the node."""
     cpu: Verdict | None = None
     """What budget.cpu comes to; None where there is none."""
     neighbours: NeighbourCaps = NOBODY_WAITS
@@ -172,6 +181,13 @@ def _plan_quota(
             (node, account.report.yielding[quota.tenant])
             for node, account in sorted(known.items())
             if not account.stale and quota.tenant in account.report.yielding
+        ),
+        tuple(
+            each
+            for _, account in sorted(known.items())
+            if not account.stale
+            for each in account.report.harming
+            if each.tenant == quota.tenant
         ),
         cpu,
         neighbours,

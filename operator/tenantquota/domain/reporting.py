@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from tenantquota.api.stalls import Resource
+
 MAX_CONTAINERS: Final = 500
 """What the resource takes; ``api.nodereport`` says why."""
 
@@ -30,6 +32,7 @@ class Reason(StrEnum):
     CONTAINERS = "containers"
     LIMITS = "limits"
     HOLDS = "holds"
+    HARMS = "harms"
     FINDINGS = "findings"
     USAGE = "usage"
     HEARTBEAT = "heartbeat"
@@ -71,6 +74,14 @@ class Hold(NamedTuple):
     """Pod's uid, container and the CPU limit in milli-CPU that it is to have."""
 
 
+class Harms(NamedTuple):
+    """A tenant that makes others stall on this node."""
+
+    tenant: str
+    resource: Resource
+    victims: tuple[str, ...]
+
+
 class Told(NamedTuple):
     """What is told at once."""
 
@@ -79,6 +90,7 @@ class Told(NamedTuple):
     holds: tuple[Hold, ...] = ()
     findings: frozenset[tuple[str, str]] = frozenset()
     """Container id and kind of each."""
+    harms: tuple[Harms, ...] = ()
 
 
 def reason_to_write(told: Told | None, now: Told, age_seconds: float, period_seconds: float) -> Reason | None:
@@ -92,14 +104,15 @@ def reason_to_write(told: Told | None, now: Told, age_seconds: float, period_sec
     """
     if told is None:
         return Reason.FIRST
-    if told.held.keys() != now.held.keys():
-        return Reason.CONTAINERS
-    if told.held != now.held:
-        return Reason.LIMITS
-    if told.holds != now.holds:
-        return Reason.HOLDS
-    if told.findings != now.findings:
-        return Reason.FINDINGS
+    for reason, same in (
+        (Reason.CONTAINERS, told.held.keys() == now.held.keys()),
+        (Reason.LIMITS, told.held == now.held),
+        (Reason.HOLDS, told.holds == now.holds),
+        (Reason.HARMS, told.harms == now.harms),
+        (Reason.FINDINGS, told.findings == now.findings),
+    ):
+        if not same:
+            return reason
     return Reason.HEARTBEAT if age_seconds >= period_seconds - MARGIN_SECONDS else None
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tenantquota.api.leaks import Kind
+from tenantquota.api.stalls import Resource
 from tenantquota.api.tenantquota import Usage
 from tenantquota.domain.model import Pod, Resources
 from tenantquota.domain.quantities import (
@@ -62,6 +63,17 @@ class Yielding:
 
 
 @dataclass(frozen=True, slots=True)
+class Harming:
+    """A tenant that makes others stall for I/O or memory on a node."""
+
+    tenant: str
+    resource: Resource
+    since: str
+    """RFC 3339."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportedLeak:
     """A leak or a runaway that the agent of a node is sure of."""
 
@@ -93,6 +105,9 @@ class NodeReport:
     yielding: Mapping[str, Yielding] = field(default_factory=dict)
     """By tenant."""
     leaks: tuple[ReportedLeak, ...] = ()
+    pressure: bool = False
+    """The node's kernel tells who stalls for I/O and memory."""
+    harming: tuple[Harming, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,13 @@
 """What the kernel says of one container, and what follows from it by arithmetic.
 
-Three kinds of value, kept apart: *counters* only grow while the cgroup lives (``Sample`` and ``Detail`` hold
-those of the kernel's files, ``RunDelay`` those of its threads), *levels* are true at one moment
+Three kinds of value, kept apart: *counters* only grow while the cgroup lives (``RunDelay`` holds those of its
+threads, ``Sample``, ``Detail`` and the stalls those of the kernel's files), *levels* are true at one moment
 (``memory_usage_bytes``), and what is *derived* from two of them is a function or a ``Rates``. Every record
 says when it was read, in nanoseconds of CLOCK_MONOTONIC. None means that the kernel has no such file or that
 what it said could not be read this time; the latter is counted by whoever reads.
 """
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 NANOSECONDS: Final = 1_000_000_000
@@ -54,6 +55,27 @@ class Detail(NamedTuple):
     """``memory.pressure`` some."""
     io_waiting_us: int | None
     """``io.pressure`` some."""
+
+
+class IoStall(NamedTuple):
+    """How long a container waited for disks and what it did on them; counters, version 2 only. Read with each
+    ``Detail``, and each second in which the node's threads stalled for I/O and the container did anything."""
+
+    at_ns: int
+    waiting_us: int
+    """``io.pressure`` some."""
+    done: Mapping[str, tuple[int, int]]
+    """By device: operations and bytes, of reads and writes together (``io.stat``)."""
+
+
+class MemoryStall(NamedTuple):
+    """How long a container waited for memory to be freed; as ``IoStall``."""
+
+    at_ns: int
+    waiting_us: int
+    """``memory.pressure`` some."""
+    limit_hits: int
+    """How often its own limit or its pod's was in the way (``memory.events`` high, max and oom)."""
 
 
 class Processes(NamedTuple):

@@ -26,7 +26,7 @@ from tenantquota.domain.model import (
     Resources,
 )
 from tenantquota.domain.quantities import QuantityError, parse_cpu_milli, parse_memory_bytes
-from tenantquota.domain.reports import NodeReport, Reported, ReportedLeak, Yielding
+from tenantquota.domain.reports import Harming, NodeReport, Reported, ReportedLeak, Yielding
 
 Body = Mapping[str, Any]
 
@@ -207,6 +207,8 @@ def read_node_report(body: Body) -> NodeReport:
         },
         yielding={each.tenant: _yielding(each) for each in report.holds},
         leaks=tuple(_leak(each, heartbeat) for each in report.findings),
+        pressure=report.pressure,
+        harming=tuple(Harming(each.tenant, each.resource, each.since, each.message) for each in report.harms),
     )
 
 

@@ -24,10 +24,12 @@ from tenantquota.node.logs import log_json
 from tenantquota.node.metrics import AgentState, View, exposition
 from tenantquota.node.neighbours import Neighbours
 from tenantquota.node.owners import PODS, QUOTAS, Pod, Quota, TenantsPods, read_pod, read_quota
+from tenantquota.node.pressure import open_gates
 from tenantquota.node.processes import Proc
 from tenantquota.node.report import Reporter, ReportWriter
 from tenantquota.node.sampler import PERIOD_SECONDS, Sampler
 from tenantquota.node.scheduling import run_in_short_slices
+from tenantquota.node.stalls import Stalls
 from tenantquota.node.ticks import Ticks
 from tenantquota.node.totals import TenantTotals
 from tenantquota.node.weight_orders import WeightOrders
@@ -69,15 +71,15 @@ class _Agent:
         self._quotas_informer = Informer(api, QUOTAS, {}, read_quota, quotas, self._stop)
         self._owners = TenantsPods(pods, quotas, settings.system_namespaces)
         self._writer = ReportWriter(api, node.name, self._stop)
-        self._reporter = Reporter(node, settings.report_seconds, self._writer.put)
         errors = ReadErrors()
         proc = Proc(settings.proc_root, errors)
-        self._sampler = Sampler(
-            NodeCgroups(settings.cgroup_root, errors),
-            proc,
-            self._owners,
-            errors,
+        cgroups = NodeCgroups(settings.cgroup_root, errors)
+        gates = open_gates(
+            cgroups.layout.version, settings.proc_root, settings.cgroup_root, cgroups.tree.kubepods, errors
         )
+        self._sampler = Sampler(cgroups, proc, self._owners, errors, gates=gates)
+        self._stalls = Stalls(node.name, gates, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        self._reporter = Reporter(node, settings.report_seconds, self._writer.put, pressure=self._stalls.sees)
         self._weights = WeightOrders(WeightFiles(settings.cgroup_root), settings.weights_socket)
         capacity_milli = os.sysconf("SC_NPROCESSORS_ONLN") * 1000
         self._allocatable_milli = allocatable_milli or capacity_milli
@@ -98,6 +100,7 @@ class _Agent:
             self._totals,
             self._neighbours,
             self._weights,
+            self._stalls,
         )
         self._server = Server(
             settings.http_port,
@@ -151,10 +154,12 @@ class _Agent:
         self._view = View(containers, tick.at_ns, tick.seconds, self._leaks.found)
         if complete:
             self._neighbours.after_tick(tick, containers)
+            self._stalls.after_tick(tick, containers)
             self._reporter.after_tick(
                 containers,
                 self._neighbours.holdings(),
                 self._leaks.confirmed,
+                self._stalls.harming(),
                 any_held=any(container.owner.held for container in containers),
             )
 

@@ -6,7 +6,9 @@ from tenantquota.domain.findings import DEFAULTS, Thresholds
 from tenantquota.domain.usage import (
     NANOSECONDS,
     Detail,
+    IoStall,
     Limits,
+    MemoryStall,
     Processes,
     Rates,
     RunDelay,
@@ -14,7 +16,7 @@ from tenantquota.domain.usage import (
     rates,
     working_set_bytes,
 )
-from tenantquota.node.window import Window
+from tenantquota.node.window import LastTwo, Window
 
 SAMPLES: Final = 60
 """A minute: the shortest leak is to be found within one, and who holds a neighbour up within seconds."""
@@ -40,6 +42,8 @@ class Owner(NamedTuple):
     """Of leaks."""
     held: bool = False
     """The quota's status tells of a hold."""
+    memory_request_bytes: int = 0
+    """Of the whole pod."""
 
 
 class Owners(Protocol):
@@ -63,7 +67,9 @@ class Container:
         "details",
         "first_seen_ns",
         "id",
+        "io_stalls",
         "limits",
+        "memory_stalls",
         "owner",
         "pod_path",
         "pod_uid",
@@ -90,6 +96,8 @@ class Container:
         self.details = Window(Detail, DETAILS)
         self.processes = Window(Processes, DETAILS)
         self.run_delays = Window(RunDelay, SAMPLES)
+        self.io_stalls = LastTwo[IoStall]()
+        self.memory_stalls = LastTwo[MemoryStall]()
         self.limits: Limits | None = None
         """As last read; its ``at_ns`` says when."""
 
@@ -108,5 +116,6 @@ class Container:
 
     def forget(self) -> None:
         """Begins anew: what was read so far has nothing to do with what comes."""
-        for window in (self.samples, self.details, self.processes, self.run_delays):
+        windows = (self.samples, self.details, self.processes, self.run_delays)
+        for window in (*windows, self.io_stalls, self.memory_stalls):
             window.clear()

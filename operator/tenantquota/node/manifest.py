@@ -13,6 +13,7 @@ from tenantquota.domain.reporting import MAX_CONTAINERS, Entry
 from tenantquota.kube.plain import NodeIdentity
 from tenantquota.node.leaks import Found
 from tenantquota.node.neighbours import Holding
+from tenantquota.node.stalls import Harming
 
 
 class Clocks(NamedTuple):
@@ -34,11 +35,15 @@ def manifest(
     found: Iterable[Found],
     now: Clocks,
     period_seconds: int,
+    harming: Iterable[Harming] = (),
+    *,
+    pressure: bool = False,
 ) -> bytes:
     """The NodeReport as JSON.
 
     Args:
         now: when the agent last looked.
+        pressure: the kernel tells who stalls.
     """
     report = {
         "apiVersion": API_VERSION,
@@ -54,6 +59,10 @@ def manifest(
     }
     if holds := [_hold(each, now) for each in holdings]:
         report["holds"] = holds
+    if pressure:
+        report["pressure"] = True
+    if harms := [_harm(each, now) for each in harming]:
+        report["harms"] = harms
     if findings := [_finding(each, now) for each in found]:
         report["findings"] = findings
     return json.dumps(report, separators=(",", ":")).encode()
@@ -105,3 +114,13 @@ def _hold(holding: Holding, now: Clocks) -> dict[str, Any]:
         "victims": list(holding.victims),
         "message": holding.message,
     } | ({"caps": caps} if caps else {})
+
+
+def _harm(harming: Harming, now: Clocks) -> dict[str, Any]:
+    return {
+        "tenant": harming.tenant,
+        "resource": harming.resource.value,
+        "since": now.timestamp(harming.since),
+        "victims": list(harming.victims),
+        "message": harming.message,
+    }

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from tenantquota.api.stalls import Resource
 from tenantquota.domain.findings import Stage
 from tenantquota.domain.usage import NANOSECONDS
 from tenantquota.node.cgroups.files import ReadErrors
@@ -23,6 +24,7 @@ from tenantquota.node.neighbours import Neighbours
 from tenantquota.node.owners import TenantsPods
 from tenantquota.node.report import ReportWriter
 from tenantquota.node.sampler import Sampler
+from tenantquota.node.stalls import Stalls
 from tenantquota.node.ticks import ERROR_BOUNDS_SECONDS, Ticks
 from tenantquota.node.totals import TenantTotals
 from tenantquota.node.weight_orders import WeightOrders
@@ -54,6 +56,7 @@ class AgentState(NamedTuple):
     totals: TenantTotals
     neighbours: Neighbours
     weights: WeightOrders
+    stalls: Stalls
 
 
 def exposition(view: View, state: AgentState, proc: Path) -> bytes:
@@ -63,7 +66,7 @@ def exposition(view: View, state: AgentState, proc: Path) -> bytes:
     _containers(page, named)
     _leaks(page, view.leaks)
     _tenants(page, view.containers, state.totals)
-    _neighbours(page, state.neighbours)
+    _neighbours(page, state.neighbours, state.stalls)
     _agent(page, view, state)
     _process(page, proc)
     return page.encode()
@@ -286,7 +289,7 @@ def _tenants(page: Exposition, containers: Iterable[Container], totals: TenantTo
     )
 
 
-def _neighbours(page: Exposition, neighbours: Neighbours) -> None:
+def _neighbours(page: Exposition, neighbours: Neighbours, stalls: Stalls) -> None:
     holdings = neighbours.holdings()
     prefix = "tenantquota_tenant"
     page.gauge(
@@ -304,10 +307,19 @@ def _neighbours(page: Exposition, neighbours: Neighbours) -> None:
         "Of a tenant that yields: how many others it was seen to harm.",
         [(labels({"tenant": each.tenant}), len(each.victims)) for each in holdings],
     )
+    page.gauge(
+        f"{prefix}_stalling_neighbours",
+        "Of a tenant that has more than its due of I/O or memory: how many others it was seen to make stall.",
+        [
+            (labels({"tenant": each.tenant, "resource": each.resource.value}), len(each.victims))
+            for each in stalls.harming()
+        ],
+    )
+    harmed = {Resource.CPU: neighbours.findings} | (stalls.findings if stalls.sees else {})
     page.counter(
         "tenantquota_node_neighbours_harmed_total",
         "Times that a tenant was found to wait because of others.",
-        [("", neighbours.findings)],
+        [(labels({"resource": resource.value}), count) for resource, count in harmed.items()],
     )
 
 

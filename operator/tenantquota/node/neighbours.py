@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, NamedTuple, Protocol
 
+from tenantquota.api.stalls import Resource
 from tenantquota.domain import contention, weights, yielding
 from tenantquota.domain.contention import Activity, Harm, Over, QuietLevel, Second
 from tenantquota.domain.usage import NANOSECONDS, increase
@@ -219,6 +220,7 @@ class Neighbours:
                 harm = next(harm for harm in harms if harm.victim == victim)
                 audit = {
                     "rule": "NeighbourHarmed",
+                    "resource": Resource.CPU.value,
                     "tenant": victim,
                     "node": self._node,
                     "culprits": [each._asdict() for each in harm.culprits],

@@ -4,13 +4,13 @@ By the quotas and not by the tenant label, which only admission and the controll
 observe leave pods as they are, and on a pod that no quota selects the label is anybody's to write.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 from tenantquota.api.names import GROUP, VERSION
 from tenantquota.domain.findings import DEFAULTS, Thresholds
 from tenantquota.domain.labels import Selector, holder_of, requirement
-from tenantquota.domain.quantities import parse_cpu_milli
+from tenantquota.domain.quantities import parse_cpu_milli, parse_memory_bytes
 from tenantquota.node.containers import Owner
 from tenantquota.node.informer import Index
 
@@ -33,6 +33,8 @@ class Pod(NamedTuple):
     """The kubelet has told of every container that is to run now."""
     cpu_request_milli: int = 0
     """Nothing once it has ended."""
+    memory_request_bytes: int = 0
+    """The same of memory."""
 
 
 class Quota(NamedTuple):
@@ -62,6 +64,7 @@ def read_pod(manifest: Any) -> tuple[str, Pod]:
             for of in status.get(statuses) or ()
             if of.get("containerID")
         }
+        ended = status.get("phase") in _ENDED
         labels = dict(metadata.get("labels") or {})
         pod = Pod(
             metadata["namespace"],
@@ -69,34 +72,36 @@ def read_pod(manifest: Any) -> tuple[str, Pod]:
             labels,
             containers,
             _is_settled(spec, status),
-            0 if status.get("phase") in _ENDED else _cpu_request_milli(spec),
+            0 if ended else _requested(spec, "cpu", parse_cpu_milli),
+            0 if ended else _requested(spec, "memory", parse_memory_bytes),
         )
         return metadata["uid"], pod
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"not a pod: {error!r}") from error
 
 
-def _cpu_request_milli(spec: Any) -> int:
-    """What the kubelet makes the pod's CPU weight from: ``PodRequests`` in k8s.io/component-helpers resource.
-    Init containers run one after the other beside the sidecars that were started before them."""
-    if (whole := _request(spec)) is not None:
+def _requested(spec: Any, resource: str, parse: Callable[[str], int]) -> int:
+    """What the kubelet takes for the pod's request, such as to make its CPU weight from: ``PodRequests`` in
+    k8s.io/component-helpers resource. Init containers run one after the other beside the sidecars that were
+    started before them."""
+
+    def request(of: Any) -> int | None:
+        declared = ((of.get("resources") or {}).get("requests") or {}).get(resource)
+        return None if declared is None else parse(str(declared))
+
+    if (whole := request(spec)) is not None:
         return whole
     sidecars = most = 0
     for container in spec.get("initContainers") or ():
-        request = _request(container) or 0
+        of_one = request(container) or 0
         if container.get("restartPolicy") == "Always":
-            sidecars += request
+            sidecars += of_one
             most = max(most, sidecars)
         else:
-            most = max(most, sidecars + request)
-    together = sidecars + sum(_request(container) or 0 for container in spec["containers"])
-    overhead = (spec.get("overhead") or {}).get("cpu")
-    return max(most, together) + (parse_cpu_milli(overhead) if overhead else 0)
-
-
-def _request(of: Any) -> int | None:
-    declared = ((of.get("resources") or {}).get("requests") or {}).get("cpu")
-    return None if declared is None else parse_cpu_milli(str(declared))
+            most = max(most, sidecars + of_one)
+    together = sidecars + sum(request(container) or 0 for container in spec["containers"])
+    overhead = (spec.get("overhead") or {}).get(resource)
+    return max(most, together) + (parse(str(overhead)) if overhead else 0)
 
 
 def _is_settled(spec: Any, status: Any) -> bool:
@@ -163,11 +168,7 @@ def _thresholds(leaks: Any) -> Thresholds:
 
 
 def _bytes(quantity: str | int | None, default: float) -> float:
-    if quantity is None:
-        return default
-    from tenantquota.domain.quantities import parse_memory_bytes  # noqa: PLC0415 - decimal takes half a MB
-
-    return parse_memory_bytes(quantity)
+    return default if quantity is None else parse_memory_bytes(quantity)
 
 
 class TenantsPods:
@@ -225,6 +226,7 @@ class TenantsPods:
             pod.cpu_request_milli,
             quota.thresholds,
             quota.held,
+            pod.memory_request_bytes,
         )
 
     def _quota_of(self, pod: Pod) -> Quota | None:

@@ -11,6 +11,7 @@ from tenantquota.domain.reporting import (
     MAX_FINDINGS,
     USAGE_SECONDS,
     Entry,
+    Harms,
     Held,
     Hold,
     Reason,
@@ -27,6 +28,7 @@ from tenantquota.node.containers import Container
 from tenantquota.node.leaks import Found
 from tenantquota.node.manifest import Clocks, manifest
 from tenantquota.node.neighbours import Holding
+from tenantquota.node.stalls import Harming
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -80,6 +82,7 @@ class Reporter:
 
     Args:
         write: takes a report and why it is written; must not block.
+        pressure: the kernel tells who stalls.
         clock: seconds; never goes back.
         wall_clock: Unix time in seconds.
     """
@@ -91,7 +94,10 @@ class Reporter:
         write: Callable[[bytes, Reason], None],
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        *,
+        pressure: bool = False,
     ) -> None:
+        self._pressure = pressure
         self._node = node
         self._period_seconds = period_seconds
         self._write = write
@@ -105,6 +111,7 @@ class Reporter:
         containers: Collection[Container],
         holdings: Collection[Holding] = (),
         confirmed: Collection[Found] = (),
+        harming: Collection[Harming] = (),
         *,
         any_held: bool = False,
     ) -> None:
@@ -114,6 +121,7 @@ class Reporter:
             containers: all that are followed.
             holdings: who yields.
             confirmed: leaks.
+            harming: who makes others stall.
             any_held: the controller holds one of the node's tenants.
         """
         now = self._clock()
@@ -123,6 +131,7 @@ class Reporter:
             held,
             tuple(Hold(each.tenant, each.victims, each.caps) for each in holdings),
             frozenset(map(_key, found)),
+            tuple(Harms(each.tenant, each.resource, each.victims) for each in harming),
         )
         last = self._last
         period_seconds = period_of(told, self._period_seconds, held=any_held)
@@ -148,6 +157,8 @@ class Reporter:
                 found,
                 Clocks(now, self._wall_clock()),
                 period_seconds,
+                harming,
+                pressure=self._pressure,
             )
             self._write(report, reason)
 

@@ -10,6 +10,7 @@ from tenantquota.node.cgroups.node import NodeCgroups
 from tenantquota.node.cgroups.reader import Reader
 from tenantquota.node.cgroups.tree import Leaf
 from tenantquota.node.containers import Container, Owners
+from tenantquota.node.pressure import Gates, Looks, Stalled
 from tenantquota.node.processes import Proc, Tasks
 
 PERIOD_SECONDS: Final = 1.0
@@ -39,6 +40,9 @@ class Tick(NamedTuple):
     """Their files are closed; what was read of them stays."""
     contended: bool = True
     """A thread of the node waited for a CPU, or may have."""
+    stalled: Stalled = Stalled()
+    looked_at: Collection[Container] = ()
+    """Those whose stalls were read."""
 
 
 class _Rare:
@@ -75,6 +79,7 @@ class _Followed:
         "detail",
         "leaf",
         "limits",
+        "looks",
         "reader",
         "stagger",
         "tasks",
@@ -90,6 +95,7 @@ class _Followed:
         self.stagger = stagger
         """Keeps those that were found together from being due together; 0 after the first look."""
         self.detail = _Rare(DETAIL_TICKS)
+        self.looks = Looks()
         self.limits = _Rare(RECHECK_TICKS)
         self.tasks_look = _Rare(TASKS_TICKS)
         self.unsaid = False
@@ -105,6 +111,7 @@ class Sampler:
 
     Args:
         errors: the one that ``cgroups`` and ``proc`` count in.
+        gates: None where nobody asks who stalls.
     """
 
     def __init__(
@@ -114,6 +121,7 @@ class Sampler:
         owners: Owners,
         errors: ReadErrors,
         clock_ns: Callable[[], int] = time.monotonic_ns,
+        gates: Gates | None = None,
     ) -> None:
         self.errors = errors
         self.counter_resets = 0
@@ -122,6 +130,7 @@ class Sampler:
         self._proc = proc
         self._owners = owners
         self._clock_ns = clock_ns
+        self._gates = gates
         self._followed: dict[str, _Followed] = {}
         self._unowned: dict[str, Leaf] = {}
         self._revision: int | None = None
@@ -138,17 +147,19 @@ class Sampler:
         """Reads what is due in tick ``number``, which grows by more than one where ticks were missed."""
         at_ns = self._clock_ns()
         contended = self._node_contended()
-        tick = Tick(number, at_ns, 0.0, [], [], contended)
+        stalled = self._gates.look() if self._gates else Stalled()
+        looked_at: list[Container] = []
+        tick = Tick(number, at_ns, 0.0, [], [], contended, stalled, looked_at)
         self._cgroups.poll()
         self._ask_again(tick)
         self._look(tick, everywhere=number >= self._recheck_due)
         if number >= self._recheck_due:
             self._recheck_due = number + RECHECK_TICKS
-        if self._read_all(self._followed.values(), number, contended, tick):
+        if self._read_all(self._followed.values(), tick, looked_at):
             known = set(self._followed)
             self._look(tick)  # those that ended may have been replaced
             new = [followed for container_id, followed in self._followed.items() if container_id not in known]
-            self._read_all(new, number, contended, tick)
+            self._read_all(new, tick, looked_at)
         return tick._replace(seconds=(self._clock_ns() - at_ns) / NANOSECONDS)
 
     def close(self) -> None:
@@ -215,17 +226,18 @@ class Sampler:
         waited_us = increase(before, self._node_waiting_us)
         return waited_us is None or waited_us > NODE_WAITED_US
 
-    def _read_all(self, all_: Iterable[_Followed], number: int, contended: bool, tick: Tick) -> bool:
+    def _read_all(self, all_: Iterable[_Followed], tick: Tick, looked_at: list[Container]) -> bool:
         """Reads what is due, and drops those that have ended; whether there were any."""
-        ended = [followed for followed in all_ if not self._read(followed, number, contended)]
+        ended = [followed for followed in all_ if not self._read(followed, tick, looked_at)]
         for followed in ended:
             self._drop(followed, tick)
             self._cgroups.tree.forget(followed.leaf)
         return bool(ended)
 
-    def _read(self, followed: _Followed, number: int, contended: bool) -> bool:
+    def _read(self, followed: _Followed, tick: Tick, looked_at: list[Container]) -> bool:
         """Reads what is due of a container; false when it has ended."""
         container, reader = followed.container, followed.reader
+        number, contended = tick.number, tick.contended
         try:
             previous, sample = container.samples.latest, reader.sample(waiting_possible=contended)
             if previous is not None and went_back(previous, sample):
@@ -235,9 +247,13 @@ class Sampler:
             container.samples.append(sample)
             self._read_limits(followed, number)
             self._read_tasks(followed, number, sample, waited=_waited(previous, sample, contended))
-            if followed.detail.is_due(number, sample.cpu_usage_ns):
+            due = followed.detail.is_due(number, sample.cpu_usage_ns)
+            if due:
                 followed.detail.done(number, sample.cpu_usage_ns, followed.stagger)
                 container.details.append(reader.detail())
+            if self._gates is not None and (due or tick.stalled.io or tick.stalled.memory):
+                followed.looks.look(container, reader, sample.cpu_usage_ns, tick.stalled, due=due)
+                looked_at.append(container)
         except VanishedError:
             return False
         followed.stagger = 0

@@ -1,14 +1,31 @@
-"""The last records of one kind, packed: a minute of samples of 250 containers takes 1.2 MB, as Python objects
-it would be 13."""
+"""The last records of one kind. A long row of them is packed: a minute of samples of 250 containers takes
+1.2 MB, as Python objects it would be 13."""
 
 import struct
 from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Record = TypeVar("Record", bound=tuple[int | None, ...])
+Last = TypeVar("Last", bound=tuple[Any, ...])
 
 _NONE = -1  # no value that the kernel gives is negative
 _SIZE = 8
+
+
+class LastTwo(Generic[Last]):
+    """Of records of which only that is asked by which they grew since the one before."""
+
+    __slots__ = ("latest", "previous")
+
+    def __init__(self) -> None:
+        self.latest: Last | None = None
+        self.previous: Last | None = None
+
+    def append(self, record: Last) -> None:
+        self.previous, self.latest = self.latest, record
+
+    def clear(self) -> None:
+        self.latest = self.previous = None
 
 
 class Window(Generic[Record]):

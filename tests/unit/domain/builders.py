@@ -16,7 +16,7 @@ from tenantquota.domain.model import (
     Quota,
     Resources,
 )
-from tenantquota.domain.reports import NodeAccount, NodeReport, Reported, Yielding
+from tenantquota.domain.reports import Harming, NodeAccount, NodeReport, Reported, Yielding
 
 MI = 2**20
 
@@ -99,6 +99,8 @@ def report(
     period_seconds: float = 15.0,
     node: str = "n1",
     yielding: Mapping[str, Yielding] | None = None,
+    harming: tuple[Harming, ...] = (),
+    pressure: bool = True,
 ) -> NodeAccount:
     """What a node's agent said of the first container of each pod."""
     return NodeAccount(
@@ -110,6 +112,8 @@ def report(
             frozenset(each.namespace for each, _ in of),
             {(each.uid, each.containers[0].name): found for each, found in of},
             yielding or {},
+            harming=harming,
+            pressure=pressure,
         ),
         age_seconds,
     )

@@ -4,12 +4,13 @@ from typing import Any
 import pytest
 
 from tenantquota.api.leaks import Kind
+from tenantquota.api.stalls import Resource
 from tenantquota.api.tenantquota import ConditionStatus, Decision, Leaks, Phase, TenantQuotaStatus, Usage
 from tenantquota.domain.conditions import status_of, transitions
 from tenantquota.domain.judgements import enforced, isolated, leak_free, ready, within_budget
 from tenantquota.domain.model import Budget, InvalidQuota, Pod, QosClass, Quota
 from tenantquota.domain.plan import Observation, QuotaPlan, plan_namespace
-from tenantquota.domain.reports import Reported, ReportedLeak, Yielding
+from tenantquota.domain.reports import Harming, Reported, ReportedLeak, Yielding
 from tenantquota.domain.resizes import plan_release, refusal, setback_of
 from tenantquota.domain.truth import Witness
 from tests.unit.domain.builders import (
@@ -242,6 +243,31 @@ class TestIsolated:
         assert (finding.good, finding.reason) == (False, "HarmsNeighbours")
         assert finding.message == f"acme made beta wait 24 µs a dispatch (since {self.SINCE})"
         assert status_of(plan, [], [], self.SINCE).phase is Phase.THROTTLED
+
+    def test_stalls_are_told_beside_waits(self) -> None:
+        stall = Harming("acme", Resource.IO, self.SINCE, "acme made gamma stall 400 ms/s for I/O")
+        others = Harming("beta", Resource.IO, self.SINCE, "beta made acme stall")
+        plan = self.plan(harming=(stall, others))
+        assert isolated(plan).reason == "HarmsNeighbours"
+        assert isolated(plan).message == f"acme made gamma stall 400 ms/s for I/O (since {self.SINCE})"
+        assert status_of(plan, [], [], self.SINCE).phase is Phase.NORMAL, "nothing is held"
+
+        wait = Yielding(self.SINCE, ("beta",), "acme made beta wait")
+        both = isolated(self.plan(("acme", wait), harming=(stall,)))
+        assert both.message == (
+            f"acme made beta wait (since {self.SINCE}), acme made gamma stall 400 ms/s for I/O (since"
+            f" {self.SINCE})"
+        )
+
+    def test_an_old_report_tells_of_no_stalls(self) -> None:
+        stall = Harming("acme", Resource.IO, self.SINCE, "acme made gamma stall")
+        assert isolated(self.plan(harming=(stall,), age_seconds=60)).reason == "NodeReportStale"
+
+    def test_nothing_is_claimed_of_what_the_kernel_does_not_tell(self) -> None:
+        assert isolated(self.plan()).message == "no neighbour waits because of these pods"
+        silent = isolated(self.plan(pressure=False))
+        assert silent.message == "no neighbour waits for a CPU because of these pods"
+        assert silent.good
 
     def test_to_yield_harms_nobody(self) -> None:
         plan = self.plan(("acme", Yielding(self.SINCE, (), "acme is over its share of n1")))

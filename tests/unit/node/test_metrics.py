@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tenantquota.api.leaks import Kind, Stage
+from tenantquota.api.stalls import Resource
 from tenantquota.domain.contention import Over
 from tenantquota.domain.findings import Finding
 from tenantquota.domain.reporting import Reason
@@ -21,10 +22,12 @@ from tenantquota.node.exposition import Exposition, labels
 from tenantquota.node.leaks import Found
 from tenantquota.node.metrics import AgentState, View, exposition
 from tenantquota.node.neighbours import Holding
+from tenantquota.node.stalls import Harming
 from tenantquota.node.ticks import Ticks
 from tenantquota.node.totals import TenantTotals, Totals
 from tests.unit.node.samples import MI, container, sample, used
 
+HARMED = "tenantquota_node_neighbours_harmed_total"
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -33,6 +36,7 @@ def page(
     totals: TenantTotals | None = None,
     holdings: Iterable[Holding] = (),
     leaks: Sequence[Found] = (),
+    harming: Sequence[Harming] | None = None,
 ) -> bytes:
     ticks = Ticks(1.0, lambda _: False)
     ticks.begun, ticks.late, ticks.missed = 7, 2, 1
@@ -50,8 +54,13 @@ def page(
     owners = SimpleNamespace(count=lambda: 6)
     neighbours = SimpleNamespace(holdings=lambda: list(holdings), findings=3)
     weights = SimpleNamespace(errors=0)
+    stalls = SimpleNamespace(
+        sees=harming is not None,
+        harming=lambda: list(harming or ()),
+        findings={Resource.IO: 4, Resource.MEMORY: 5},
+    )
     totals = totals or TenantTotals()
-    parts: Any = (ticks, errors, sampler, report, informers, owners, totals, neighbours, weights)
+    parts: Any = (ticks, errors, sampler, report, informers, owners, totals, neighbours, weights, stalls)
     view = View(containers, time.monotonic_ns(), 0.001, leaks)
     return exposition(view, AgentState(*parts), Path("/proc"))
 
@@ -153,8 +162,19 @@ def test_who_yields_is_told_and_nobody_else() -> None:
     assert found["tenantquota_tenant_yielding", of] == 1
     assert found["tenantquota_tenant_share_ratio", of] == 3
     assert found["tenantquota_tenant_victims", of] == 2
-    assert found["tenantquota_node_neighbours_harmed_total", frozenset()] == 3
+    harmed = {of: value for (name, of), value in found.items() if name == HARMED}
+    assert harmed == {frozenset({("resource", "cpu")}): 3}, "of others the kernel tells nothing"
     assert not any(name == "tenantquota_tenant_yielding" for name, _ in series(page()))
+
+
+def test_who_makes_others_stall_is_told() -> None:
+    harming = Harming("acme", Resource.IO, 5.0, ("beta", "gamma"), "…")
+    found = series(page(harming=[harming]))
+
+    of = frozenset({("tenant", "acme"), ("resource", "io")})
+    assert found["tenantquota_tenant_stalling_neighbours", of] == 2
+    harmed = {dict(of)["resource"]: value for (name, of), value in found.items() if name == HARMED}
+    assert harmed == {"cpu": 3, "io": 4, "memory": 5}
 
 
 def test_the_agent_tells_of_itself() -> None:

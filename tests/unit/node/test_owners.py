@@ -107,6 +107,17 @@ class TestRequests:
     def test_of_a_pod(self, spec: Manifest, milli: int) -> None:
         assert read_pod(pod("u1", "a") | {"spec": spec})[1].cpu_request_milli == milli
 
+    def test_of_memory(self) -> None:
+        spec = {
+            "containers": [{"name": "a", "resources": {"requests": {"memory": "64Mi", "cpu": "1"}}}],
+            "initContainers": [{"name": "b", "resources": {"requests": {"memory": "100Mi"}}}],
+            "overhead": {"memory": "1Mi"},
+        }
+        assert read_pod(pod("u1", "a") | {"spec": spec})[1].memory_request_bytes == 101 * 2**20
+        ended = pod("u1", "a") | {"spec": spec}
+        ended["status"] = ended["status"] | {"phase": "Failed"}
+        assert read_pod(ended)[1].memory_request_bytes == 0
+
 
 class TestQuotas:
     def test_whether_its_tenant_is_held(self) -> None:

@@ -7,7 +7,7 @@ from typing import Self
 
 import pytest
 
-from tenantquota.domain.usage import Detail, Limits, Sample
+from tenantquota.domain.usage import Detail, IoStall, Limits, MemoryStall, Sample
 from tenantquota.node.cgroups.files import ReadErrors, VanishedError
 from tenantquota.node.cgroups.node import NodeCgroups
 from tenantquota.node.cgroups.reader import (
@@ -42,6 +42,7 @@ class Case:
 
     def __init__(self, root: Path, version: int, *, hybrid: bool = True) -> None:
         self.now_ns = 1000
+        self.root = root
         self.errors = ReadErrors()
         self.node = Node(root, version, hybrid=hybrid).boot()
         self.cgroup: Cgroup = self.node.add(UID, ID)
@@ -55,6 +56,11 @@ class Case:
     def __exit__(self, *_: object) -> None:
         self.reader.close()
         self.cgroups.close()
+
+    def pod_events(self, content: str) -> None:
+        """What happened at the limits of the pod and its containers."""
+        path = self.root / path_of("systemd", "burstable", UID, ID)
+        (path.parent / "memory.events").write_text(content)
 
     def name(self, v1: str, v2: str) -> str:
         return v1 if self.version == 1 else v2
@@ -73,6 +79,26 @@ def test_sample(case: Case) -> None:
 
 def test_detail(case: Case) -> None:
     assert case.reader.detail() == Detail(1000, 12_000_000, 2, 800, 900)
+
+
+def test_stalls(case: Case) -> None:
+    """Version 1 doesn't say whose all I/O is, and so nothing."""
+    if case.version == 1:
+        assert (case.reader.io_stall(), case.reader.memory_stall()) == (None, None)
+        return
+    case.pod_events("low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\n")
+    assert case.reader.io_stall() == IoStall(1000, 900, {"254:0": (2, 12288)})
+    assert case.reader.memory_stall() == MemoryStall(1000, 800, 0)
+    case.pod_events("low 0\nhigh 3\nmax 4\noom 0\noom_kill 0\n")
+    assert case.reader.memory_stall() == MemoryStall(1000, 800, 7)
+
+
+def test_half_of_a_stall_is_none(tmp_path: Path) -> None:
+    with Case(tmp_path, 2) as case:
+        case.cgroup.write("io.stat", "8:0 rios=x\n")
+        case.cgroup.write("memory.pressure", "some\n")
+        assert (case.reader.io_stall(), case.reader.memory_stall()) == (None, None)
+        assert case.errors.counts == {("io.stat", "malformed"): 1, ("memory.pressure", "malformed"): 1}
 
 
 def test_limits(case: Case) -> None:

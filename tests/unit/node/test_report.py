@@ -13,11 +13,13 @@ from pydantic import ConfigDict
 from e2e.harness.wait import wait_until
 from tenantquota.api.leaks import Kind, Stage
 from tenantquota.api.nodereport import MAX_FINDINGS, NodeReport
-from tenantquota.domain import reporting
+from tenantquota.api.stalls import Resource
+from tenantquota.domain import reporting, reports
 from tenantquota.domain.contention import Over
 from tenantquota.domain.findings import Finding
 from tenantquota.domain.reporting import HOLD_PERIOD_SECONDS, Reason
 from tenantquota.kube.plain import ApiServer, NodeIdentity
+from tenantquota.kube.reading import read_node_report
 from tenantquota.node import report as module
 from tenantquota.node.caps import CappedContainer
 from tenantquota.node.containers import Container, Owner
@@ -25,6 +27,7 @@ from tenantquota.node.leaks import Found
 from tenantquota.node.manifest import Clocks, manifest
 from tenantquota.node.neighbours import Holding
 from tenantquota.node.report import Reporter, ReportWriter, entries_of, held_by
+from tenantquota.node.stalls import Harming
 from tests.unit.node.apiserver import FakeApiServer, serving
 from tests.unit.node.samples import MI, container, used
 
@@ -411,3 +414,36 @@ class TestHolds:
         beats = [report for _, reason, report in world.written if reason is not Reason.USAGE]
         assert len(beats) >= 30 / HOLD_PERIOD_SECONDS
         assert {report.period_seconds for report in beats} == {HOLD_PERIOD_SECONDS}
+
+
+class TestHarms:
+    """Who makes others stall is told at once, and whether the kernel tells it."""
+
+    HARMING = Harming("acme", Resource.IO, 100.0, ("beta",), "acme made beta stall")
+
+    def test_are_told_with_since_when(self) -> None:
+        clocks = Clocks(160.0, 1_700_000_160.0)
+        report = told(manifest(NODE, [], [], [], clocks, 30, [self.HARMING], pressure=True))
+        [harm] = report.harms
+        assert report.pressure
+        assert harm.model_dump(mode="json") == {
+            "tenant": "acme",
+            "resource": "io",
+            "since": "2023-11-14T22:15:00Z",
+            "victims": ["beta"],
+            "message": "acme made beta stall",
+        }
+        read = read_node_report(json.loads(manifest(NODE, [], [], [], clocks, 30, [self.HARMING])))
+        assert read.harming == (
+            reports.Harming("acme", Resource.IO, "2023-11-14T22:15:00Z", "acme made beta stall"),
+        )
+        assert not read.pressure
+
+    def test_beginning_and_end_are_told_at_once(self) -> None:
+        of = container()
+        world = World(of)
+        world.pass_seconds(3)
+        for harming in ((self.HARMING,), (self.HARMING,), ()):
+            world.reporter.after_tick([of], harming=harming)
+            world.seconds += 1
+        assert [reason for _, reason, _ in world.written] == [Reason.FIRST, Reason.HARMS, Reason.HARMS]

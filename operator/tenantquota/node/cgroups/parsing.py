@@ -96,6 +96,18 @@ def oom_kills(content: bytes) -> int | None:
     return value(keyed(content), b"oom_kill")
 
 
+def limit_hits(content: bytes) -> int:
+    """v2 ``memory.events``: how often usage was at the cgroup's own limit or above its ``high``, and at
+    those of cgroups below it. ``memory.events.local`` leaves those out."""
+    return sum(value_of(content, key) for key in (b"high", b"max", b"oom"))
+
+
+def pages_scanned(content: bytes) -> int:
+    """``/proc/vmstat``: the pages that were looked at to free memory of the node. Those that a cgroup's own
+    limit has the kernel look at aren't counted there (mm/vmscan.c)."""
+    return value_of(content, b"pgscan_kswapd") + value_of(content, b"pgscan_direct")
+
+
 def inactive_file(content: bytes) -> int:
     """v2 ``memory.stat``."""
     return value_of(content, b"inactive_file")
@@ -184,6 +196,27 @@ def io_stat(content: bytes) -> tuple[int, int]:
         elif word.startswith(b"wbytes="):
             written += _digits(word[7:], content)
     return _sums(read, written, content)
+
+
+def io_done(content: bytes) -> dict[str, tuple[int, int]]:
+    """v2 ``io.stat``: by device (``8:0``), operations and bytes of reads and writes together."""
+    done: dict[str, tuple[int, int]] = {}
+    if content and content[-1:] != b"\n":
+        raise MalformedError(content)
+    device, operations, size = "", 0, 0
+    for word in content.split():
+        key, separator, amount = word.partition(b"=")
+        if not separator:
+            device, operations, size = word.decode("ascii", "replace"), 0, 0
+        elif key in {b"rios", b"wios"}:
+            operations += _digits(amount, content)
+            done[device] = operations, size
+        elif key in {b"rbytes", b"wbytes"}:
+            size += _digits(amount, content)
+            done[device] = operations, size
+    if "" in done:
+        raise MalformedError(content)
+    return done
 
 
 def _sums(read: int, written: int, content: bytes) -> tuple[int, int]:

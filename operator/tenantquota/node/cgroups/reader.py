@@ -7,7 +7,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable
 from typing import Final, NamedTuple
 
-from tenantquota.domain.usage import NANOSECONDS, Detail, Limits, Sample, increase
+from tenantquota.domain.usage import (
+    NANOSECONDS,
+    Detail,
+    IoStall,
+    Limits,
+    MemoryStall,
+    Sample,
+    increase,
+)
 from tenantquota.node.cgroups.files import File, ReadErrors
 from tenantquota.node.cgroups.parsing import NO_LIMIT, Throttling
 from tenantquota.node.cgroups.watch import WRITES, Watch
@@ -120,6 +128,15 @@ class Reader(ABC):
             memory_waiting_us=files.memory_pressure.read(),
             io_waiting_us=files.io_pressure.read(),
         )
+
+    def io_stall(self) -> IoStall | None:
+        """None where the kernel doesn't say how long the container stalled, and whose all I/O is: on version
+        1, which counts no buffered write to whom it belongs."""
+        return None
+
+    def memory_stall(self) -> MemoryStall | None:
+        """None where the kernel doesn't say it: as ``io_stall``."""
+        return None
 
     def limits_written(self) -> bool:
         """Somebody may have written the limits since this was asked last."""

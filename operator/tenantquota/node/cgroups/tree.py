@@ -83,6 +83,10 @@ class Tree:
         self._differing: set[_Directory] = set()
         """Where the last visit found other children than the one before."""
 
+    def kubepods(self) -> list[str]:
+        """The kubelet's directories of all pods."""
+        return [f"{self._root}/{path}" for path in self._tops]
+
     def look(self, *, everywhere: bool = False) -> Changes:
         """What came and went since the last look, as far as the kernel told (``Watch.poll``).
 

@@ -4,13 +4,15 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from tenantquota.domain.usage import Limits, Sample
+from tenantquota.domain.usage import IoStall, Limits, MemoryStall, Sample
 from tenantquota.node.cgroups import parsing
 from tenantquota.node.cgroups.files import Directory, ReadErrors
 from tenantquota.node.cgroups.reader import Files, Reader, Written, limits_of
 from tenantquota.node.cgroups.watch import Watch
 
 LIMIT_FILES: Final = ("cpu.max", "memory.max")
+POD_EVENTS: Final = "../memory.events"
+"""Counts what happens at the pod's limit and at those of its containers."""
 
 
 class V2Reader(Reader):
@@ -45,6 +47,8 @@ class V2Reader(Reader):
         super().__init__(files, Written(watch, [path], LIMIT_FILES, errors), clock_ns)
         self._cpu_stat = group.kept("cpu.stat", parsing.cpu_stat_v2)
         self._last_throttling: parsing.Throttling | None = None
+        self._io_done = group.seldom("io.stat", parsing.io_done)
+        self._limit_hits = group.seldom(POD_EVENTS, parsing.limit_hits)
         cpu_max, memory_max = LIMIT_FILES
         self._cpu_max = group.seldom(cpu_max, parsing.cpu_max)
         self._memory_max = group.seldom(memory_max, parsing.memory_max)
@@ -53,6 +57,16 @@ class V2Reader(Reader):
         at_ns = self._clock_ns()
         quota, period = self._cpu_max.read() or (None, None)
         return limits_of(at_ns, quota, period, self._memory_max.read())
+
+    def io_stall(self) -> IoStall | None:
+        at_ns, waiting_us = self._clock_ns(), self._files.io_pressure.read()
+        done = None if waiting_us is None else self._io_done.read()
+        return None if waiting_us is None or done is None else IoStall(at_ns, waiting_us, done)
+
+    def memory_stall(self) -> MemoryStall | None:
+        at_ns, waiting_us = self._clock_ns(), self._files.memory_pressure.read()
+        hits = None if waiting_us is None else self._limit_hits.read()
+        return None if waiting_us is None or hits is None else MemoryStall(at_ns, waiting_us, hits)
 
     def close(self) -> None:
         super().close()
