@@ -9,12 +9,15 @@ import pytest
 
 from e2e.harness.handmade import Container, Kubelet, cgroup_version
 from tenantquota.api.stalls import Resource
+from tenantquota.domain.stalls import HARM_MS
+from tenantquota.domain.usage import MemoryStall
 from tenantquota.node.containers import Owner
 from tenantquota.node.stalls import Harming, Stalls
-from tests.kernel.following import PROC_ROOT, Followed
+from tests.kernel.following import Followed
 
 SLOW_DISK = Path("/mnt/slow")
 MI = 1 << 20
+FILE_BYTES = 96 * MI
 NODE_BYTES = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 DEADLINE_SECONDS = 60
 WATCHED_SECONDS = 8
@@ -97,13 +100,21 @@ class Node:
             time.sleep(1)
         pytest.fail(f"not so within {DEADLINE_SECONDS} s: {self.tick()}")
 
-    def reclaims(self) -> bool:
-        """Whether it had to look for memory in the second that begins now."""
-        gates = self._followed.gates
-        assert gates is not None
-        before = gates.reclaimed()
-        time.sleep(1)
-        return gates.reclaimed() != before
+    def reclaimed(self) -> tuple[int, int]:
+        """Grows while memory is short for all."""
+        assert self._followed.gates is not None
+        reclaimed = self._followed.gates.reclaimed()
+        assert reclaimed is not None
+        return reclaimed
+
+    def memory_stall(self, of: Container) -> MemoryStall:
+        stall = self._followed[of].memory_stalls.latest
+        assert stall is not None
+        return stall
+
+    def kubepods(self) -> Path:
+        (path,) = (path for path in self._followed.cgroups.tree.kubepods() if "tqtest" in path)
+        return Path(path)
 
 
 @pytest.fixture
@@ -118,13 +129,6 @@ def files() -> Iterator[Path]:
     yield SLOW_DISK
     for path in SLOW_DISK.glob("tenantquota-*"):
         path.unlink()
-
-
-def available_bytes() -> int:
-    for line in (PROC_ROOT / "meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) << 10
-    raise AssertionError("the kernel doesn't tell what memory is available")
 
 
 if cgroup_version() == 1:
@@ -156,29 +160,35 @@ else:
         node.calm()
         node.watch()
 
-    def test_who_takes_the_nodes_memory_over_its_request_is_blamed(node: Node, files: Path) -> None:
-        size = 96 * MI
-        hog, small = node.start("hog"), node.start("small", request_bytes=2 * size)
-        small.python(READ, str(files / "tenantquota-read"), str(size))
+    def test_who_takes_the_memory_of_all_pods_over_its_request_is_blamed(node: Node, files: Path) -> None:
+        """Small reads a file that stays in memory until there is room for half of it only."""
+        hog, small = node.start("hog"), node.start("small", request_bytes=2 * FILE_BYTES)
+        small.python(READ, str(files / "tenantquota-read"), str(FILE_BYTES))
         node.calm()
-        hog.python(HOLD, str(available_bytes() - size // 2))
+        room_bytes = 2 * FILE_BYTES
+        used_bytes = int((node.kubepods() / "memory.current").read_text())
+        (node.kubepods() / "memory.max").write_text(str(used_bytes + room_bytes))
+        hog.python(HOLD, str(room_bytes + FILE_BYTES // 2))
 
-        found = node.until(bool)
-        assert [(each.tenant, each.resource, each.victims) for each in found] == [
-            ("hog", Resource.MEMORY, ("small",))
-        ]
-        print(found[0].message)
+        (harming,) = node.until(bool)
+        assert (harming.tenant, harming.resource, harming.victims) == ("hog", Resource.MEMORY, ("small",))
+        print(harming.message)
 
-    def test_a_tenant_at_its_own_memory_limit_blames_nobody_and_is_blamed_for_nothing(
-        node: Node, files: Path
-    ) -> None:
-        size = 96 * MI
-        holder = node.start("holder")
-        tight = node.start("tight", memory_bytes=size // 2)
+    @pytest.mark.parametrize("level", ["container", "pod"])
+    def test_who_is_at_its_own_memory_limit_is_nobodys_victim(node: Node, files: Path, level: str) -> None:
+        """And harms nobody, though another one holds much more than it requested."""
+        holder, tight = node.start("holder"), node.start("tight")
         holder.python(HOLD, str(NODE_BYTES // 8))
+        tight.python(READ, str(files / "tenantquota-read"), str(FILE_BYTES))
         node.calm()
-        tight.python(READ, str(files / "tenantquota-read"), str(size))
-        assert not node.reclaims()
-        pressure = tight.file("memory.pressure").read_text()
+        before, reclaimed = node.memory_stall(tight), node.reclaimed()
+        (path,) = tight.directories
+        limited = path if level == "container" else path.parent
+        (limited / "memory.max").write_text(str(FILE_BYTES // 3))
         node.watch()
-        print(pressure, tight.file("memory.pressure").read_text())
+        node.watch(1, everything=True)
+
+        after = node.memory_stall(tight)
+        assert after.waiting_us - before.waiting_us > HARM_MS * 1000 * WATCHED_SECONDS
+        assert after.limit_hits > before.limit_hits
+        assert node.reclaimed() == reclaimed, "memory was short for all"
