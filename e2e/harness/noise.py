@@ -25,6 +25,7 @@ LEAST_RATIO: Final = 20
 LEAST_WEIGHT: Final = 2
 """No pod has less; the pods here, which request 5m, have more of the kubelet."""
 HARMS: Final = "HarmsNeighbours"
+YIELDS: Final = "Yields"
 WITHIN_SHARE: Final = "WithinShare"
 """Reasons of condition Isolated."""
 SYSTEM_RESOURCES: Final = {"requests": {"cpu": "100m", "memory": "16Mi"}}
