@@ -1,10 +1,10 @@
-"""What the image with Debian's stress-ng is built from, where no registry answers: its packages."""
+"""What the image with Debian's stress-ng builds on where no registry answers, made from its packages."""
 
 from e2e.cluster import archive, debian
 from e2e.cluster.console import Console
 from e2e.cluster.settings import Settings, Versions
 
-PACKAGES = ("stress-ng", "dash", "coreutils", "grep")
+PACKAGES = ("stress-ng", "dash", "coreutils")
 
 
 def name(versions: Versions) -> str:
@@ -13,7 +13,7 @@ def name(versions: Versions) -> str:
 
 
 def build(settings: Settings, console: Console) -> str:
-    """Makes it, as large as it is, and returns its name.
+    """Makes it, with nothing but these packages unpacked in it, and returns its name.
 
     Raises:
         StepError: when a step fails.
