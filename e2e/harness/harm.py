@@ -19,8 +19,6 @@ from e2e.harness.wait import DeadlineExceededError, NotYet, wait_until
 
 LOAD_SECONDS: Final = 4.0
 LOOK_SECONDS: Final = 1.0
-NAMING_SECONDS: Final = 2.0
-"""After a load, for the status to say what it was."""
 MILD_SECONDS: Final = 4.0
 """One that wants little CPU is looked at for so long, whether it is held."""
 HARM_FACTOR: Final = 1.5
@@ -36,7 +34,7 @@ class Outcome:
         used_milli: CPU that the stressor used while nobody held it.
         found_seconds: until the node's report named it; None where it did not.
         held_seconds: until the cgroup files had it yield.
-        named_seconds: until its quota's status named a victim, while nobody held it.
+        named_seconds: until its quota's status named a victim, by a look each second.
         given_back_seconds: until all weights were as before.
         blamed: who else was told of or held at any time.
         failed: requests of the victims that were not answered.
@@ -81,42 +79,6 @@ class Outcome:
         }
 
 
-@dataclass(frozen=True)
-class Observed:
-    """A stressor that nobody holds.
-
-    Attributes:
-        used_milli: the CPU that it uses.
-        named_seconds: after how long its quota's status named a victim; None where it did not.
-        answers: of the victims meanwhile.
-    """
-
-    used_milli: float
-    named_seconds: float | None
-    answers: Answers
-
-    @classmethod
-    def of(cls, scene: Scene, culprit: str) -> Self:
-        """For as long as a load of the victims takes."""
-        (container,) = (each for each in scene.containers if each.namespace == culprit)
-        start = time.monotonic()
-        before = scene.cgroups.read([container])[container]
-        named_seconds = None
-        with ThreadPoolExecutor() as threads:
-            load = threads.submit(scene.load, LOAD_SECONDS)
-            with suppress(DeadlineExceededError):
-                wait_until(
-                    lambda: scene.names_a_victim(culprit),
-                    what=f"{culprit} to be named",
-                    deadline_seconds=LOAD_SECONDS + NAMING_SECONDS,
-                    poll_seconds=LOOK_SECONDS / 4,
-                )
-                named_seconds = time.monotonic() - start
-            answers = load.result()
-        used = cpu_use(before, scene.cgroups.read([container])[container])
-        return cls(used.millicores, named_seconds, answers)
-
-
 class Onset:
     """When a culprit was found, by the node's report, and held, by the cgroup files; in seconds since the
     start, None while it was not."""
@@ -148,14 +110,21 @@ class Onset:
 
 
 class Watch:
-    """Whoever but the culprit is blamed or held at any time, from ``__enter__`` until ``__exit__``."""
+    """What is told of a stressor while it runs and after, from ``__enter__`` until ``__exit__``.
+
+    Attributes:
+        blamed: whoever but the culprit is told of or held at any time.
+        named_seconds: when the culprit's status first named a victim, after the start; None until then.
+    """
 
     def __init__(self, scene: Scene, culprit: str) -> None:
         self._scene = scene
         self._culprit = culprit
+        self._start_seconds = time.monotonic()
         self._stop = threading.Event()
         self._thread = ThreadPoolExecutor(1)
         self.blamed: set[str] = set()
+        self.named_seconds: float | None = None
 
     def __enter__(self) -> Self:
         self._looks = self._thread.submit(self._run)
@@ -174,7 +143,10 @@ class Watch:
         self._look()
 
     def _look(self) -> None:
-        told = {tenant for tenant, found in self._scene.isolated().items() if blames(found)}
+        isolated = self._scene.isolated()
+        if self.named_seconds is None and self._scene.names_a_victim(isolated[self._culprit]):
+            self.named_seconds = time.monotonic() - self._start_seconds
+        told = {tenant for tenant, found in isolated.items() if blames(found)}
         held = {tenant for tenant, weight in self._scene.weights().items() if weight <= LEAST_WEIGHT}
         self.blamed |= (told | held | self._scene.reported()) - {self._culprit}
 
@@ -196,12 +168,12 @@ def measure(of: Scene, stressor: Stressor, deadline_seconds: float) -> Outcome:
             with suppress(*(() if stressor.wants_cpu else (DeadlineExceededError,))):
                 onset.wait(deadline_seconds if stressor.wants_cpu else MILD_SECONDS)
             if onset.held_seconds is None:
-                observed = Observed.of(of, culprit)
+                not_held, used_milli = observe(of, culprit)
             else:
                 held = of.load(LOAD_SECONDS)
                 with of.observed(culprit):
                     _wait(of.alike, "the weights of before", deadline_seconds)
-                    observed = Observed.of(of, culprit)
+                    not_held, used_milli = observe(of, culprit)
                 _wait(lambda: of.yields(culprit), "it to be held again", deadline_seconds)
             stopped = running.stop()
         with ThreadPoolExecutor() as threads:
@@ -213,17 +185,25 @@ def measure(of: Scene, stressor: Stressor, deadline_seconds: float) -> Outcome:
         _wait(of.quiet, "quiet", deadline_seconds)
     return Outcome(
         stressor=stressor.name,
-        used_milli=observed.used_milli,
+        used_milli=used_milli,
         found_seconds=onset.found_seconds,
         held_seconds=onset.held_seconds,
-        named_seconds=observed.named_seconds,
+        named_seconds=watch.named_seconds,
         given_back_seconds=given_back_seconds,
         blamed=tuple(sorted(watch.blamed)),
-        failed=sum(each.failed for each in (quiet, observed.answers, held) if each),
+        failed=sum(each.failed for each in (quiet, not_held, held) if each),
         quiet=Summary.of(quiet.latencies_ms),
-        not_held=Summary.of(observed.answers.latencies_ms),
+        not_held=Summary.of(not_held.latencies_ms),
         held=Summary.of(held.latencies_ms) if held else None,
     )
+
+
+def observe(of: Scene, culprit: str) -> tuple[Answers, float]:
+    """What comes of the victims' requests while nobody holds a stressor, and the milli-CPU that it uses."""
+    (container,) = (each for each in of.containers if each.namespace == culprit)
+    before = of.cgroups.read([container])[container]
+    answers = of.load(LOAD_SECONDS)
+    return answers, cpu_use(before, of.cgroups.read([container])[container]).millicores
 
 
 def _wait(condition: Callable[[], bool], what: str, deadline_seconds: float) -> None:

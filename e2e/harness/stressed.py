@@ -80,12 +80,10 @@ class Scene:
         now = self.weights()
         return now.pop(tenant) <= LEAST_WEIGHT < min(now.values())
 
-    def names_a_victim(self, tenant: str) -> bool:
-        """The status of the tenant says whom it harms."""
-        told = self.isolated()[tenant]
-        return told.get("reason") == HARMS and any(
-            f"made {victim} wait" in told["message"] for victim in self.victims
-        )
+    def names_a_victim(self, isolated: Manifest) -> bool:
+        """Whether a tenant's condition says whom it harms."""
+        told = str(isolated.get("message"))
+        return isolated.get("reason") == HARMS and any(f"made {each} wait" in told for each in self.victims)
 
     def alike(self) -> bool:
         """Nobody is held or lifted, by the cgroup files: all request the same, and all have the same; else
