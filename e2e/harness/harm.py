@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
+import psutil
+
 from e2e.harness.agents import Answers
 from e2e.harness.cgroups import cpu_use
 from e2e.harness.figures import Summary
@@ -32,6 +34,7 @@ class Outcome:
 
     Attributes:
         used_milli: CPU that the stressor used while nobody held it.
+        system_milli: CPU that all that is no tenant's used meanwhile, these tests included.
         found_seconds: until the node's report named it; None where it did not.
         held_seconds: until the cgroup files had it yield.
         named_seconds: until its quota's status named a victim, by a look each second.
@@ -42,6 +45,7 @@ class Outcome:
 
     stressor: str
     used_milli: float
+    system_milli: float
     found_seconds: float | None
     held_seconds: float | None
     named_seconds: float | None
@@ -75,6 +79,7 @@ class Outcome:
             "named_after_seconds": self.named_seconds,
             "given_back_after_seconds": self.given_back_seconds,
             "cpu_used_milli": self.used_milli,
+            "cpu_used_by_system_milli": self.system_milli,
             "latency_ms": {"quiet": self.quiet, "not_held": self.not_held, "held": self.held},
         }
 
@@ -168,12 +173,12 @@ def measure(of: Scene, stressor: Stressor, deadline_seconds: float) -> Outcome:
             with suppress(*(() if stressor.wants_cpu else (DeadlineExceededError,))):
                 onset.wait(deadline_seconds if stressor.wants_cpu else MILD_SECONDS)
             if onset.held_seconds is None:
-                not_held, used_milli = observe(of, culprit)
+                not_held, used_milli, system_milli = observe(of, culprit)
             else:
                 held = of.load(LOAD_SECONDS)
                 with of.observed(culprit):
                     _wait(of.alike, "the weights of before", deadline_seconds)
-                    not_held, used_milli = observe(of, culprit)
+                    not_held, used_milli, system_milli = observe(of, culprit)
                 _wait(lambda: of.yields(culprit), "it to be held again", deadline_seconds)
             stopped = running.stop()
         with ThreadPoolExecutor() as threads:
@@ -186,6 +191,7 @@ def measure(of: Scene, stressor: Stressor, deadline_seconds: float) -> Outcome:
     return Outcome(
         stressor=stressor.name,
         used_milli=used_milli,
+        system_milli=system_milli,
         found_seconds=onset.found_seconds,
         held_seconds=onset.held_seconds,
         named_seconds=watch.named_seconds,
@@ -198,12 +204,21 @@ def measure(of: Scene, stressor: Stressor, deadline_seconds: float) -> Outcome:
     )
 
 
-def observe(of: Scene, culprit: str) -> tuple[Answers, float]:
-    """What comes of the victims' requests while nobody holds a stressor, and the milli-CPU that it uses."""
-    (container,) = (each for each in of.containers if each.namespace == culprit)
-    before = of.cgroups.read([container])[container]
+def observe(of: Scene, culprit: str) -> tuple[Answers, float, float]:
+    """What comes of the victims' requests while nobody holds a stressor; and the milli-CPU that it uses, and
+    all that is no tenant's."""
+    busy_before, before = _busy_seconds(), of.cgroups.read(of.containers)
     answers = of.load(LOAD_SECONDS)
-    return answers, cpu_use(before, of.cgroups.read([container])[container]).millicores
+    busy, after = _busy_seconds() - busy_before, of.cgroups.read(of.containers)
+    used = {item.namespace: cpu_use(before[item], after[item]) for item in of.containers}
+    system_milli = busy / used[culprit].seconds * 1000 - sum(each.millicores for each in used.values())
+    return answers, used[culprit].millicores, system_milli
+
+
+def _busy_seconds() -> float:
+    """Of all CPUs together, since the machine's start. The nodes are on this machine."""
+    times = psutil.cpu_times()
+    return times.user + times.nice + times.system + times.irq + times.softirq
 
 
 def _wait(condition: Callable[[], bool], what: str, deadline_seconds: float) -> None:

@@ -15,6 +15,7 @@ QUIET = Summary(count=160, least=8, median=10, p95=14, p99=20, most=22)
 HELD = Outcome(
     stressor="cpu",
     used_milli=1500,
+    system_milli=300,
     found_seconds=1.2,
     held_seconds=0.9,
     named_seconds=3.1,
