@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from types import FrameType
 
-from e2e.cluster import debian, deploy, engine, host, images, kind, nodeimage, processes, tools
+from e2e.cluster import debian, deploy, engine, host, images, kind, nodeimage, processes, stressimage, tools
 from e2e.cluster.console import Console, StepError, output_of, tail
 from e2e.cluster.settings import CLUSTER, CONTEXT, SettingError, Settings, read_settings
 
@@ -85,6 +85,15 @@ def base_candidates(settings: Settings) -> images.Candidates:
     )
 
 
+def stress_candidates(settings: Settings) -> images.Candidates:
+    """The ways to the image that the one with stress-ng is made from."""
+    return images.Candidates(
+        override=None,
+        published=settings.versions.debian_base_image,
+        built=stressimage.name(settings.versions),
+    )
+
+
 def obtain(
     candidates: images.Candidates,
     build: Callable[[Settings, Console], str],
@@ -99,11 +108,13 @@ def obtain(
 def ensure_operator(settings: Settings, console: Console) -> None:
     """Our images on the nodes, and the release on the newest of them."""
     pip = output_of([settings.repository / ".venv/bin/python", "-m", "pip", "config", "list"])
-    base_image = obtain(base_candidates(settings), debian.build_python_image, settings, console)
-    arguments = deploy.build_arguments(base_image, deploy.pip_settings(pip), os.environ)
+    python = obtain(base_candidates(settings), debian.build_python_image, settings, console)
+    packages = obtain(stress_candidates(settings), stressimage.build, settings, console)
+    bases = {deploy.AGENT: python, deploy.STRESS: packages, deploy.OPERATOR: python}
     nodes = kind.nodes()
     built = {}
-    for image in (deploy.AGENT, deploy.OPERATOR):
+    for image, base in bases.items():
+        arguments = deploy.build_arguments(base, deploy.pip_settings(pip), os.environ)
         built[image] = deploy.build(image, arguments, settings, console)
         deploy.load(image, built[image], nodes, console)
     deploy.install_chart(built[deploy.OPERATOR], settings, console)

@@ -39,6 +39,7 @@ class Image:
 
 OPERATOR = Image("tenantquota/operator", "operator/Dockerfile", ".")
 AGENT = Image("tenantquota/agent", "e2e/tenant/Dockerfile", "e2e/tenant")
+STRESS = Image("tenantquota/stress-ng", "e2e/stress/Dockerfile", "e2e/stress")
 
 
 def content_tag(image_id: str) -> str:

@@ -24,6 +24,7 @@ class Versions:
     kind_version: str
     kindest_node_image: str
     python_base_image: str
+    debian_base_image: str
     kubernetes_version: str
     containerd_version: str
     runc_version: str

@@ -4,6 +4,8 @@
 - ``cgroups``: the truth about limits and use, read from the nodes' cgroup files
 - ``tenants``: manifests of quotas and agents
 - ``agents``: telling a running agent what to do, and sending it requests
+- ``noise``: hogs and their victim, what becomes of them
+- ``stress``, ``stressed``, ``harm``: stress-ng's stressors, where they run, and what comes of each
 - ``leaks``: agents that leak, and what is told of them
 - ``node_agent``: the operator's agents, and what their metrics say
 - ``side_by_side``: the node agent against the cgroup files

@@ -32,6 +32,7 @@ LEAST_WEIGHT: Final = 2
 LIMIT_MILLI: Final = 2000
 """Each pod's by its quota: the whole of a small node."""
 HARMS: Final = "HarmsNeighbours"
+YIELDS: Final = "Yields"
 WITHIN_SHARE: Final = "WithinShare"
 """Reasons of condition Isolated."""
 SYSTEM_RESOURCES: Final = {"requests": {"cpu": "100m", "memory": "16Mi"}}

@@ -2,7 +2,8 @@
 
 import pytest
 
-from e2e.cluster.deploy import build_arguments, content_tag, pip_settings
+from e2e.cluster.deploy import AGENT, OPERATOR, STRESS, Image, build_arguments, content_tag, pip_settings
+from e2e.cluster.settings import REPOSITORY, VERSIONS_FILE, parse_versions
 
 
 @pytest.mark.parametrize(
@@ -36,3 +37,14 @@ def test_build_arguments_carry_how_this_host_reaches_an_index() -> None:
 
 def test_content_tag_is_the_start_of_the_image_id() -> None:
     assert content_tag("sha256:c7a17ec3d0e7" + "f" * 52) == "c7a17ec3d0e7"
+
+
+@pytest.mark.parametrize(
+    ("image", "key"),
+    [(AGENT, "python_base_image"), (OPERATOR, "python_base_image"), (STRESS, "debian_base_image")],
+)
+def test_an_image_built_by_hand_has_the_base_that_ours_have_where_a_registry_answers(
+    image: Image, key: str
+) -> None:
+    base = getattr(parse_versions(VERSIONS_FILE.read_text()), key)
+    assert f"ARG BASE_IMAGE={base}\n" in (REPOSITORY / image.dockerfile).read_text()
