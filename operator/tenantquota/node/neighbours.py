@@ -8,9 +8,10 @@ from typing import Final, NamedTuple, Protocol
 from tenantquota.api.stalls import Resource
 from tenantquota.domain import contention, weights, yielding
 from tenantquota.domain.contention import Activity, Harm, Over, QuietLevel, Second
-from tenantquota.domain.usage import NANOSECONDS, increase
+from tenantquota.domain.usage import NANOSECONDS
 from tenantquota.domain.weights import PodWeight
 from tenantquota.domain.yielding import State, Yield
+from tenantquota.node.activities import PodUse, activities_of, looked_at, pods_of
 from tenantquota.node.caps import CappedContainer, Caps
 from tenantquota.node.containers import Container
 from tenantquota.node.sampler import Tick
@@ -24,7 +25,6 @@ AWAKE_MS: Final = 0.5
 """One that uses less sleeps."""
 HARM_SECONDS: Final = 2
 """A harm is told once it was seen in so many of the last three seconds."""
-_MS: Final = 1_000_000
 
 
 class Weights(Protocol):
@@ -53,15 +53,6 @@ class Holding(NamedTuple):
     message: str
     caps: tuple[CappedContainer, ...] = ()
     """Of its containers, those that are to have a lower limit besides."""
-
-
-class _Pod(NamedTuple):
-    path: str
-    tenant: str
-    enforces: bool
-    weight: int
-    kubelets: int
-    used_ms: float
 
 
 class Neighbours:
@@ -119,14 +110,14 @@ class Neighbours:
         if elapsed <= 0 or idle_before is None or self._idle_ms is None:
             return
         if tick.contended or self._state.active:
-            activities = self._activities(containers, tick)
+            activities = activities_of(containers, tick)
             second = self._second(activities, (self._idle_ms - idle_before) / elapsed)
             over = contention.over_share(second) | self._caps.wanting(activities, containers, tick.at_ns)
             # what others wait while somebody is held is no quiet level
             self._learn(activities, full=second.full or bool(self._state.active))
             harms = contention.harms(activities, over, self._quiet)
         else:
-            activities = self._activities(_looked_at(containers, tick), tick)
+            activities = activities_of(looked_at(containers, tick), tick)
             second, over, harms = None, {}, []
             self._learn(activities, full=False)
         self._note_harms(harms)
@@ -134,7 +125,7 @@ class Neighbours:
         self._lifted = yielding.lifted(self._lifted, activities, self._state, now)
         if not (self._state.active or self._set or changes.ended or tick.appeared or not self._known):
             return
-        pods = _pods(containers, self._weights.version)
+        pods = pods_of(containers, self._weights.version)
         self._set_weights(pods)
         self._cap(second, harms, pods, containers, tick)
         seconds = (self._clock_ns() - tick.at_ns) / NANOSECONDS
@@ -152,7 +143,7 @@ class Neighbours:
         self,
         second: Second | None,
         harms: Iterable[Harm],
-        pods: Mapping[str, _Pod],
+        pods: Mapping[str, PodUse],
         containers: Collection[Container],
         tick: Tick,
     ) -> None:
@@ -166,43 +157,6 @@ class Neighbours:
         """Puts the kubelet's weights back."""
         self._weights.give([Order(path, kubelets, kubelets) for path, kubelets in self._set.items()])
         self._set.clear()
-
-    def _activities(self, containers: Iterable[Container], tick: Tick) -> list[Activity]:
-        sums: dict[str, list[float]] = {}
-        throttled = set()
-        weight: dict[str, int] = {}
-        for container in containers:
-            sample, before = container.samples.latest, container.samples.previous
-            if sample is None or before is None or sample.at_ns < tick.at_ns:
-                continue
-            owner = container.owner
-            of = sums.setdefault(owner.tenant, [0.0, 0.0, 0.0])
-            weight[owner.tenant] = max(owner.weight, weight.get(owner.tenant, 0))
-            elapsed_ns = sample.at_ns - before.at_ns
-            used_ns = increase(before.cpu_usage_ns, sample.cpu_usage_ns)
-            if not used_ns:
-                continue
-            of[0] += used_ns / elapsed_ns * 1000
-            if increase(before.nr_throttled, sample.nr_throttled):
-                throttled.add(owner.tenant)
-                continue
-            delay, delay_before = container.run_delays.latest, container.run_delays.previous
-            if delay is None or delay_before is None or delay.at_ns < tick.at_ns:
-                continue
-            # In the seconds that weren't looked at nobody waited (see Sampler), so it is all of this one.
-            of[1] += (delay.run_delay_ns - delay_before.run_delay_ns) / elapsed_ns * 1000
-            of[2] += (delay.timeslices - delay_before.timeslices) / elapsed_ns * NANOSECONDS
-        return [
-            Activity(
-                tenant,
-                weight[tenant],
-                used_ms,
-                max(0.0, waiting_ms),
-                max(0.0, dispatches),
-                tenant in throttled,
-            )
-            for tenant, (used_ms, waiting_ms, dispatches) in sums.items()
-        ]
 
     def _learn(self, activities: Iterable[Activity], *, full: bool) -> None:
         for each in activities:
@@ -230,7 +184,7 @@ class Neighbours:
             if self._harmed[victim] <= 0:
                 del self._harmed[victim]
 
-    def _set_weights(self, pods: Mapping[str, _Pod]) -> None:
+    def _set_weights(self, pods: Mapping[str, PodUse]) -> None:
         """Brings the files to what is decided. Looks at those that were changed, and at pods that are new
         here: a predecessor may have changed them."""
         active = self._state.active
@@ -264,7 +218,7 @@ class Neighbours:
         if orders or self._set:
             self._weights.give(orders)
 
-    def _as_scheduled(self, uid: str, pod: _Pod) -> PodWeight:
+    def _as_scheduled(self, uid: str, pod: PodUse) -> PodWeight:
         # One that was lifted stays so while its tenant is, so that it isn't written each second.
         awake = pod.used_ms >= AWAKE_MS or pod.path in self._set
         return PodWeight(uid, pod.tenant, pod.kubelets, pod.used_ms >= BUSY_MS, awake)
@@ -277,7 +231,7 @@ class Neighbours:
         caps = self._caps.of(of.tenant)
         return Holding(of.tenant, of.since, over, victims, self._caps.message(of.tenant) or message, caps)
 
-    def _tell(self, rule: str, of: Yield, pods: Mapping[str, _Pod], seconds: float) -> None:
+    def _tell(self, rule: str, of: Yield, pods: Mapping[str, PodUse], seconds: float) -> None:
         """
         Args:
             seconds: from the moment at which the tick began to look to the weights in the files.
@@ -295,23 +249,3 @@ class Neighbours:
             "weights": {pod.path.rpartition("/")[2]: self._weights.read(pod.path) for pod in own},
         }
         LOG.info("%s: %s", rule, message, extra={"audit": audit})
-
-
-def _looked_at(containers: Iterable[Container], tick: Tick) -> list[Container]:
-    """Those whose threads' waits were read in this tick."""
-    return [each for each in containers if (delay := each.run_delays.latest) and delay.at_ns >= tick.at_ns]
-
-
-def _pods(containers: Iterable[Container], version: int) -> dict[str, _Pod]:
-    """By uid, of containers that were read."""
-    found: dict[str, _Pod] = {}
-    for container in containers:
-        owner, sample, before = container.owner, container.samples.latest, container.samples.previous
-        used_ns = increase(before and before.cpu_usage_ns, sample and sample.cpu_usage_ns) or 0
-        former = found.get(container.pod_uid)
-        used_ms = used_ns / _MS + (former.used_ms if former is not None else 0.0)
-        kubelets = weights.kubelet_weight(owner.cpu_request_milli, version=version)
-        found[container.pod_uid] = _Pod(
-            container.pod_path, owner.tenant, owner.enforces, owner.weight, kubelets, used_ms
-        )
-    return found
