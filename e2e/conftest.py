@@ -4,7 +4,7 @@ import pytest
 
 from e2e.harness.fixtures import *  # noqa: F403 - fixtures are found by name
 
-DEFAULT_TENANTS = [2, 20]
+DEFAULT_TENANTS = [20]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
