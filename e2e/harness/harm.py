@@ -19,9 +19,9 @@ from e2e.harness.stress import Running, Stressor
 from e2e.harness.stressed import Scene, blames
 from e2e.harness.wait import DeadlineExceededError, NotYet, wait_until
 
-LOAD_SECONDS: Final = 4.0
+LOAD_SECONDS: Final = 3.0
 LOOK_SECONDS: Final = 1.0
-MILD_SECONDS: Final = 4.0
+MILD_SECONDS: Final = 3.0
 """One that wants little CPU is looked at for so long, whether it is held."""
 HARM_FACTOR: Final = 1.5
 """So many times the latency of a quiet node, at the median or at p99, is harm."""
