@@ -19,9 +19,9 @@ from e2e.harness.stress import Running, Stressor
 from e2e.harness.stressed import Scene, blames
 from e2e.harness.wait import DeadlineExceededError, NotYet, wait_until
 
-LOAD_SECONDS: Final = 4.0
+LOAD_SECONDS: Final = 3.0
 LOOK_SECONDS: Final = 1.0
-MILD_SECONDS: Final = 4.0
+MILD_SECONDS: Final = 3.0
 """One that wants little CPU is looked at for so long, whether it is held."""
 HARM_FACTOR: Final = 1.5
 """So many times the latency of a quiet node, at the median or at p99, is harm."""
@@ -167,11 +167,13 @@ def measure(of: Scene, stressor: Stressor, deadline_seconds: float) -> Outcome:
     culprit = of.culprits[stressor.name]
     held: Answers | None = None
     given_back_seconds = None
+    patience_seconds = deadline_seconds if stressor.wants_cpu else MILD_SECONDS
+    forgiven = () if stressor.wants_cpu else (DeadlineExceededError,)
     with Watch(of, culprit) as watch:
         with Running(of.cluster, culprit, stressor) as running:
             onset = Onset(of, culprit, running.start_seconds)
-            with suppress(*(() if stressor.wants_cpu else (DeadlineExceededError,))):
-                onset.wait(deadline_seconds if stressor.wants_cpu else MILD_SECONDS)
+            with suppress(*forgiven):
+                onset.wait(patience_seconds)
             if onset.held_seconds is None:
                 not_held, used_milli, system_milli = observe(of, culprit)
             else:
@@ -179,7 +181,8 @@ def measure(of: Scene, stressor: Stressor, deadline_seconds: float) -> Outcome:
                 with of.observed(culprit):
                     _wait(of.alike, "the weights of before", deadline_seconds)
                     not_held, used_milli, system_milli = observe(of, culprit)
-                _wait(lambda: of.yields(culprit), "it to be held again", deadline_seconds)
+                with suppress(*forgiven):
+                    _wait(lambda: of.yields(culprit), "it to be held again", patience_seconds)
             stopped = running.stop()
         with ThreadPoolExecutor() as threads:
             load = threads.submit(of.load, LOAD_SECONDS)

@@ -35,7 +35,7 @@ class Stressor:
         name: the option that starts it.
         workers: 0 is one for each CPU.
         options: further ones, without the stressor's name before them.
-        wants_cpu: it wants the whole node's; others wait for the disk, for the most part.
+        wants_cpu: it wants the whole node's. Others wait for the disk or for memory, and may leave it some.
     """
 
     name: str
@@ -62,7 +62,7 @@ STRESSORS: Final = (
     Stressor("hdd", 1, {"bytes": "64m"}, wants_cpu=False),
     Stressor("pipe", 2),
     Stressor("switch", 2),
-    Stressor("cache", 2),
+    Stressor("cache", 4, wants_cpu=False),
 )
 """Bounded: what they hold and write stays far below the limits of their pods."""
 

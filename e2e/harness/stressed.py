@@ -19,7 +19,7 @@ AGENT: Final = "agent-0"
 """The name of each pod that answers or sends requests."""
 WORK_UNITS: Final = 100_000
 """Of one request, some 8 ms of CPU."""
-REQUESTS_PER_SECOND: Final = 20.0
+REQUESTS_PER_SECOND: Final = 25.0
 """To each victim, which is then far below its share."""
 
 
