@@ -90,6 +90,8 @@ class Neighbours:
         """In how many of the last seconds, by victim; falls by one in each without."""
         self._set: dict[str, int] = {}
         """What the kubelet gives the pods that have another weight, by directory."""
+        self._most_used: dict[str, int] = {}
+        """ms of CPU in a second, by directory, of pods that are lifted."""
         self._known: set[str] = set()
         """Directories of pods whose weight was looked at once, and needs no look while nobody yields."""
         self.findings = 0
@@ -126,6 +128,7 @@ class Neighbours:
         if not (self._state.active or self._set or changes.ended or tick.appeared or not self._known):
             return
         pods = pods_of(containers, self._weights.version)
+        self._note_use(pods)
         self._set_weights(pods)
         self._cap(second, harms, pods, containers, tick)
         seconds = (self._clock_ns() - tick.at_ns) / NANOSECONDS
@@ -184,6 +187,18 @@ class Neighbours:
             if self._harmed[victim] <= 0:
                 del self._harmed[victim]
 
+    def _note_use(self, pods: Mapping[str, PodUse]) -> None:
+        """In powers of two, so that a weight that goes by it is seldom written."""
+        if not self._state.active:
+            self._most_used.clear()
+            return
+        before = self._most_used
+        self._most_used = {
+            pod.path: max(before.get(pod.path, 0), 1 << max(0, int(pod.used_ms) - 1).bit_length())
+            for pod in pods.values()
+            if pod.tenant in self._lifted
+        }
+
     def _set_weights(self, pods: Mapping[str, PodUse]) -> None:
         """Brings the files to what is decided. Looks at those that were changed, and at pods that are new
         here: a predecessor may have changed them."""
@@ -221,7 +236,9 @@ class Neighbours:
     def _as_scheduled(self, uid: str, pod: PodUse) -> PodWeight:
         # One that was lifted stays so while its tenant is, so that it isn't written each second.
         awake = pod.used_ms >= AWAKE_MS or pod.path in self._set
-        return PodWeight(uid, pod.tenant, pod.kubelets, pod.used_ms >= BUSY_MS, awake)
+        return PodWeight(
+            uid, pod.tenant, pod.kubelets, pod.used_ms >= BUSY_MS, awake, self._most_used.get(pod.path, 0)
+        )
 
     def _holding(self, of: Yield, harms: Iterable[Harm]) -> Holding:
         mine = [harm for harm in harms if any(each.tenant == of.tenant for each in harm.culprits)]

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from tenantquota.domain.weights import (
     LIFT,
+    USE_FACTOR,
     V1_EXACT,
     V1_LEAST,
     PodWeight,
@@ -101,6 +102,54 @@ class TestRoom:
         found = weights([*all_pods, *idle], {"many": 100, "one": 100}, (), MUCH, version=1)
 
         assert found["many-0"] == found["one-0"] == V1_LEAST
+
+
+class TestUse:
+    """Beyond what frees them of those that yield, pods are lifted by what they use."""
+
+    HOG = PodWeight("hog-0", "hog", 51, busy=True)
+
+    @staticmethod
+    def using(milli: int, number: int = 0, kubelets: int = 5) -> PodWeight:
+        return PodWeight(f"small-{number}", "small", kubelets, busy=True, used_milli=milli)
+
+    def lifted(self, *small: PodWeight, spare: int = MUCH) -> list[int]:
+        found = weights([self.HOG, *small], {"hog": 100}, {"small"}, spare, version=1)
+        return [found.get(pod.uid, pod.kubelets) for pod in small]
+
+    def test_as_if_they_requested_twice_as_much(self) -> None:
+        assert self.lifted(self.using(256), self.using(1, 1)) == [
+            kubelet_weight(USE_FACTOR * 256, version=1),
+            LIFT * V1_LEAST,
+        ]
+
+    def test_nobody_who_has_more_by_the_kubelet(self) -> None:
+        assert self.lifted(self.using(64, kubelets=512)) == [512]
+
+    def test_to_one_level_where_there_is_not_room_for_all(self) -> None:
+        little, much, more = self.lifted(self.using(32), self.using(256, 1), self.using(1024, 2), spare=600)
+        assert little == kubelet_weight(USE_FACTOR * 32, version=1)
+        assert LIFT * V1_LEAST < much == more < kubelet_weight(USE_FACTOR * 256, version=1)
+
+    def test_not_at_the_cost_of_what_frees_others(self) -> None:
+        free = self.lifted(*(self.using(512, number) for number in range(10)), spare=10 * 36)
+        assert min(free) >= LIFT * V1_LEAST
+
+    @given(
+        st.lists(st.tuples(st.integers(0, 2000), st.integers(2, 600)), min_size=1, max_size=8),
+        st.integers(0, 3000),
+        st.integers(1, 2),
+    )
+    def test_never_beyond_the_room(self, of: list[tuple[int, int]], spare: int, version: int) -> None:
+        small = [self.using(milli, number, kubelets) for number, (milli, kubelets) in enumerate(of)]
+        found = weights([self.HOG, *small], {"hog": 100}, {"small"}, spare, version=version)
+        cost = sum(
+            request_milli(found[pod.uid], version=version) - request_milli(pod.kubelets, version=version)
+            for pod in small
+            if pod.uid in found
+        )
+        assert cost <= spare
+        assert all(found[pod.uid] > pod.kubelets for pod in small if pod.uid in found)
 
 
 class TestBound:

@@ -7,7 +7,7 @@ import pytest
 
 from tenantquota.domain.capping import AFTER_SECONDS, FIRST_PATIENCE_SECONDS
 from tenantquota.domain.usage import NANOSECONDS, RunDelay
-from tenantquota.domain.weights import LIFT, V1_LEAST, kubelet_weight
+from tenantquota.domain.weights import LIFT, USE_FACTOR, V1_LEAST, kubelet_weight
 from tenantquota.domain.yielding import QUIET_SECONDS
 from tenantquota.node.caps import CappedContainer
 from tenantquota.node.containers import Container, Owner
@@ -17,6 +17,8 @@ from tenantquota.node.weight_orders import Order
 from tests.unit.node.samples import sample
 
 CAPACITY_MS = 2000.0
+USED_WEIGHT = kubelet_weight(USE_FACTOR * 64, version=1)
+"""Of 60 ms a second, in powers of two."""
 SHARES = 51
 """The kubelet's, for a request of 50m."""
 
@@ -237,8 +239,22 @@ class TestLift:
     def test_who_waits_is_lifted_and_nobody_else(self, node: Node) -> None:
         node.noise()
 
-        assert (node.weight("hog"), node.weight("small")) == (V1_LEAST, LIFT * V1_LEAST)
+        assert (node.weight("hog"), node.weight("small")) == (V1_LEAST, USED_WEIGHT)
         assert node.weight("idle") == 5
+
+    def test_by_the_most_that_it_used_since(self, node: Node) -> None:
+        node.noise()
+        node.second(hog=(1700, 4000, 600), small=(250, 40, 1000))
+        node.noise(5)
+
+        assert node.weight("small") == kubelet_weight(USE_FACTOR * 256, version=1)
+
+    def test_what_it_used_in_an_earlier_noise_is_forgotten(self, node: Node) -> None:
+        node.second(hog=(1700, 4000, 600), small=(250, 40, 1000))
+        node.calm(60)
+        node.noise()
+
+        assert node.weight("small") == USED_WEIGHT
 
     def test_by_no_more_than_there_is_room_for(self, node: Node) -> None:
         node.spare_milli = 10
@@ -250,7 +266,7 @@ class TestLift:
         for _ in range(30):
             node.second(hog=(1900, 4000, 600), small=(60, 0.5, 1000))
             node.noise()
-            assert node.weight("small") == LIFT * V1_LEAST
+            assert node.weight("small") == USED_WEIGHT
         orders = len(node.files.orders)
         assert orders == 2, "each was written once"
         node.calm(10)
