@@ -22,7 +22,7 @@ from e2e.harness.wait import DeadlineExceededError, NotYet, wait_until
 LOAD_SECONDS: Final = 3.0
 LOOK_SECONDS: Final = 1.0
 MILD_SECONDS: Final = 3.0
-"""One that wants little CPU is looked at for so long, whether it is held."""
+"""One that may leave some CPU is waited for so long; what comes later is seen by a look each second."""
 HARM_FACTOR: Final = 1.5
 """So many times the latency of a quiet node, at the median or at p99, is harm."""
 
@@ -38,7 +38,7 @@ class Outcome:
         found_seconds: until the node's report named it; None where it did not.
         held_seconds: until the cgroup files had it yield.
         named_seconds: until its quota's status named a victim, by a look each second.
-        given_back_seconds: until all weights were as before.
+        given_back_seconds: until all weights were as before; None where it wasn't held in the end.
         blamed: who else was told of or held at any time.
         failed: requests of the victims that were not answered.
     """
@@ -119,7 +119,8 @@ class Watch:
 
     Attributes:
         blamed: whoever but the culprit is told of or held at any time.
-        named_seconds: when the culprit's status first named a victim, after the start; None until then.
+        found_seconds, held_seconds, named_seconds: when the node's report first named the culprit, its cgroup
+            had it yield, its status named a victim; after the start, None until then.
     """
 
     def __init__(self, scene: Scene, culprit: str) -> None:
@@ -129,6 +130,8 @@ class Watch:
         self._stop = threading.Event()
         self._thread = ThreadPoolExecutor(1)
         self.blamed: set[str] = set()
+        self.found_seconds: float | None = None
+        self.held_seconds: float | None = None
         self.named_seconds: float | None = None
 
     def __enter__(self) -> Self:
@@ -148,12 +151,17 @@ class Watch:
         self._look()
 
     def _look(self) -> None:
-        isolated = self._scene.isolated()
-        if self.named_seconds is None and self._scene.names_a_victim(isolated[self._culprit]):
-            self.named_seconds = time.monotonic() - self._start_seconds
-        told = {tenant for tenant, found in isolated.items() if blames(found)}
+        isolated, reported = self._scene.isolated(), self._scene.reported()
         held = {tenant for tenant, weight in self._scene.weights().items() if weight <= LEAST_WEIGHT}
-        self.blamed |= (told | held | self._scene.reported()) - {self._culprit}
+        now = time.monotonic() - self._start_seconds
+        if self.found_seconds is None and self._culprit in reported:
+            self.found_seconds = now
+        if self.held_seconds is None and self._culprit in held:
+            self.held_seconds = now
+        if self.named_seconds is None and self._scene.names_a_victim(isolated[self._culprit]):
+            self.named_seconds = now
+        told = {tenant for tenant, found in isolated.items() if blames(found)}
+        self.blamed |= (told | held | reported) - {self._culprit}
 
 
 def measure(of: Scene, stressor: Stressor, deadline_seconds: float) -> Outcome:
@@ -166,7 +174,7 @@ def measure(of: Scene, stressor: Stressor, deadline_seconds: float) -> Outcome:
     """
     culprit = of.culprits[stressor.name]
     held: Answers | None = None
-    given_back_seconds = None
+    held_again, given_back_seconds = False, None
     patience_seconds = deadline_seconds if stressor.wants_cpu else MILD_SECONDS
     forgiven = () if stressor.wants_cpu else (DeadlineExceededError,)
     with Watch(of, culprit) as watch:
@@ -183,10 +191,11 @@ def measure(of: Scene, stressor: Stressor, deadline_seconds: float) -> Outcome:
                     not_held, used_milli, system_milli = observe(of, culprit)
                 with suppress(*forgiven):
                     _wait(lambda: of.yields(culprit), "it to be held again", patience_seconds)
+                    held_again = True
             stopped = running.stop()
         with ThreadPoolExecutor() as threads:
             load = threads.submit(of.load, LOAD_SECONDS)
-            if held:
+            if held_again:
                 _wait(of.alike, "the weights of before", deadline_seconds)
                 given_back_seconds = time.monotonic() - stopped
             quiet = load.result()
@@ -195,8 +204,8 @@ def measure(of: Scene, stressor: Stressor, deadline_seconds: float) -> Outcome:
         stressor=stressor.name,
         used_milli=used_milli,
         system_milli=system_milli,
-        found_seconds=onset.found_seconds,
-        held_seconds=onset.held_seconds,
+        found_seconds=watch.found_seconds if onset.found_seconds is None else onset.found_seconds,
+        held_seconds=watch.held_seconds if onset.held_seconds is None else onset.held_seconds,
         named_seconds=watch.named_seconds,
         given_back_seconds=given_back_seconds,
         blamed=tuple(sorted(watch.blamed)),
