@@ -139,7 +139,7 @@ class Neighbours:
         lines = self.cluster.kubectl("logs", agent.pod, f"--namespace={agent.namespace}", "--container=node")
         found = (json.loads(line) for line in lines.splitlines() if '"audit"' in line)
         return [
-            {"time": each["time"], **each["audit"]}
+            {"time": each["timestamp"], **each["audit"]}
             for each in found
             if each["audit"]["rule"] == rule and each["audit"]["tenant"] == self.hog
         ]

@@ -27,10 +27,10 @@ LONGEST_PATIENCE_SECONDS: Final = 80.0
 """For how long nobody waits until a step is given back. Each time that it proves too early, twice as long."""
 EVADES_FACTOR: Final = 1.2
 """A tenant that uses so many times its allowance does it in containers that have no limit yet."""
-SLOWED_PART: Final = 0.1
-"""A victim waits too long when its waits beyond its quiet level add so much to its CPU time: quiet tenants
-may lose less than 10 % (specification). Where the system takes most of the node nobody is capped for it: it
-would take what a limit leaves, too."""
+SLOWED_PART: Final = 0.25
+"""A victim waits too long when its waits beyond its quiet level add so much to its CPU time. Below that a
+limit frees nobody (measured, decision 27). Where the system takes most of the node nobody is capped: it would
+take what a limit leaves, too."""
 GRAIN_MILLI: Final = 10
 """Whole percents of a CPU, as systemd's cgroup driver rounds limits; also the kernel's least."""
 
