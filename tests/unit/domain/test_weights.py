@@ -141,15 +141,18 @@ class TestUse:
         st.integers(1, 2),
     )
     def test_never_beyond_the_room(self, of: list[tuple[int, int]], spare: int, version: int) -> None:
+        """Where two that yield share as one to ten, the larger may have more than the kubelet gave it."""
         small = [self.using(milli, number, kubelets) for number, (milli, kubelets) in enumerate(of)]
-        found = weights([self.HOG, *small], {"hog": 100}, {"small"}, spare, version=version)
+        hogs = [PodWeight(f"hog-{tenant}", tenant, 5, busy=True) for tenant in ("one", "ten")]
+        found = weights([*hogs, *small], {"one": 100, "ten": 1000}, {"small"}, spare, version=version)
         cost = sum(
-            request_milli(found[pod.uid], version=version) - request_milli(pod.kubelets, version=version)
-            for pod in small
-            if pod.uid in found
+            max(0, request_milli(found[each.uid], version=version) - before)
+            for each in (*hogs, *small)
+            if each.uid in found
+            for before in (request_milli(each.kubelets, version=version),)
         )
         assert cost <= spare
-        assert all(found[pod.uid] > pod.kubelets for pod in small if pod.uid in found)
+        assert all(found[each.uid] > each.kubelets for each in small if each.uid in found)
 
 
 class TestBound:

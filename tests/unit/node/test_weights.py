@@ -244,6 +244,13 @@ class TestBook:
         book.give_back()
         assert (len(book), tree.value()) == (0, KUBELETS)
 
+    def test_forgets_a_pod_that_is_found_gone(self, tree: Tree) -> None:
+        book = Book(WeightFiles(tree.root))
+        book.carry_out(f"15 {KUBELETS} {POD}".encode())
+        shutil.rmtree(tree.weight.parent)
+        assert book.carry_out(f"16 {KUBELETS} {POD}".encode()) == b"error: the pod is gone\n"
+        assert len(book) == 0
+
     def test_forgets_pods_that_are_gone(self, tree: Tree) -> None:
         book = Book(WeightFiles(tree.root))
         for number in range(MANY_PODS + 1):
