@@ -89,8 +89,9 @@ def test_the_harm_is_named_and_observed_tenants_are_not_touched(
 def test_who_is_waited_for_though_it_yields_is_capped(
     neighbours: Neighbours, figures: dict[str, Any]
 ) -> None:
-    """A short request waits, when it wakes, for the running slice, whatever the weights."""
-    with ThreadPoolExecutor() as threads:
+    """Where all CPU is requested nobody can be lifted; and a short request waits, when it wakes, for the
+    running slice, whatever the weights."""
+    with neighbours.without_room(), ThreadPoolExecutor() as threads:
         load = threads.submit(neighbours.short_requests, FOUND_WITHIN_SECONDS)
         with neighbours.noise():
             seconds = seconds_until(neighbours.capped, "a lower limit", MITIGATED_WITHIN_SECONDS)

@@ -104,8 +104,8 @@ def _capped(of: Neighbours, count: int, say: Callable[[str], None]) -> tuple[lis
     onset: list[float] = []
     decided: list[float] = []
     for _ in range(count):
-        with ThreadPoolExecutor() as threads:
-            load = threads.submit(of.short_requests, 2 * ROUND_SECONDS)
+        with of.without_room(), ThreadPoolExecutor() as threads:
+            load = threads.submit(of.short_requests, 3 * ROUND_SECONDS)
             with of.noise():
                 onset.append(seconds_until(of.capped, "a lower limit", DEADLINE_SECONDS))
                 decided.append(time.time() - _seconds(of.records("TenantCapped")[-1]["time"]))

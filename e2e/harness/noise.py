@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from kubernetes.utils.quantity import parse_quantity
+
 from e2e.harness import agents, tenants
 from e2e.harness.agents import Agent, Answers
 from e2e.harness.cgroups import NodeCgroups, read_all
-from e2e.harness.cluster import TENANT_QUOTA, Cluster, Manifest, condition
+from e2e.harness.cluster import NODE, POD, TENANT_QUOTA, Cluster, Manifest, condition
 from e2e.harness.node_agent import NodeAgent, the_only
 from e2e.harness.wait import NotYet, wait_until
 
@@ -31,6 +33,9 @@ LEAST_WEIGHT: Final = 2
 """No pod has less; the pods here, which request 5m, have more of the kubelet."""
 LIMIT_MILLI: Final = 2000
 """Each pod's by its quota: the whole of a small node."""
+FILLER: Final = "filler"
+LEFT_MILLI: Final = 4
+"""Of the node's CPU, unrequested beside the pod that takes the room."""
 HARMS: Final = "HarmsNeighbours"
 YIELDS: Final = "Yields"
 WITHIN_SHARE: Final = "WithinShare"
@@ -131,6 +136,30 @@ class Neighbours:
         for name in (*self.hogs, self.victim):
             patch = {"spec": {"enforcement": enforcement}}
             self.cluster.patch(TENANT_QUOTA, tenants.QUOTA, name, patch)
+
+    @contextmanager
+    def without_room(self) -> Iterator[None]:
+        """With a pod that requests all CPU which no other one does, so that nobody can be lifted."""
+        namespace, _ = self.driver
+        requests = {"cpu": f"{self._unrequested_milli() - LEFT_MILLI}m", "memory": "16Mi"}
+        self.cluster.apply(tenants.agent(FILLER, namespace, resources={"requests": requests}))
+        try:
+            self.cluster.wait_ready(namespace, 2)
+            yield
+        finally:
+            self.cluster.delete(POD, FILLER, namespace)
+
+    def _unrequested_milli(self) -> int:
+        node = self.cluster.get(NODE, self.agent.node)
+        pods = [each for each in self.cluster.objects(POD) if each["spec"].get("nodeName") == self.agent.node]
+        requested = (
+            container.get("resources", {}).get("requests", {}).get("cpu", 0)
+            for pod in pods
+            if pod["status"]["phase"] == "Running"
+            for container in pod["spec"]["containers"]
+        )
+        left = parse_quantity(node["status"]["allocatable"]["cpu"]) - sum(map(parse_quantity, requested))
+        return int(left * 1000)
 
     def records(self, rule: str) -> list[dict[str, Any]]:
         """Lines of the node agent's log that tell of such a decision about the first hog: their time and what
