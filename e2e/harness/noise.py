@@ -148,6 +148,11 @@ class Neighbours:
             yield
         finally:
             self.cluster.delete(POD, FILLER, namespace)
+            wait_until(
+                lambda: self.cluster.gone(POD, FILLER, namespace),
+                what="the room to be free again",
+                deadline_seconds=60,
+            )
 
     def _unrequested_milli(self) -> int:
         node = self.cluster.get(NODE, self.agent.node)
