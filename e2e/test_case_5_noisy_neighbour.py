@@ -106,7 +106,9 @@ def test_a_cap_is_told_and_given_back(neighbours: Neighbours, figures: dict[str,
                 assert hold["reason"] == noise.HARMS
                 assert f"made {neighbours.victim} wait" in hold["evidence"]
             assert neighbours.status(neighbours.victim).get("hold") is None
-            assert neighbours.yields()
+            wait_until(
+                neighbours.yields, what="the hogs to yield, too", deadline_seconds=FOUND_WITHIN_SECONDS
+            )
         load.result()
     figures["uncapped_seconds"] = seconds_until(
         neighbours.quiet, "the old weights and limits", RECOVERED_WITHIN_SECONDS
