@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +13,6 @@ from e2e.harness.cluster import Cluster
 from e2e.harness.figures import REPORTS, Summary, write_report
 from e2e.harness.node_agent import NodeAgent
 from e2e.harness.noise import Neighbours, seconds_until
-from e2e.harness.wait import DeadlineExceededError
 
 LEARNING_SECONDS: Final = 45.0
 ROUND_SECONDS: Final = 10.0
@@ -36,8 +34,7 @@ class Result:
         written: from the look that found it to the weights in the files, by the agent's log.
         named: from the onset to the status that names the victim, of noise that nobody holds.
         given_back: from the end of noise to the old weights and limits.
-        capped: from the onset to a lower limit in the cgroup file, where weights don't free the victim; None
-            where they always did.
+        capped: from the onset to a lower limit in the cgroup file, where weights don't free the victim.
         resized: from the decision on that to the limit in the file.
         latency_ms: of the victim's requests of some 20 ms of CPU, by what the hog did meanwhile.
         on_off_ms: the same beside a hog that is on and off, by the seconds of its period.
@@ -48,8 +45,8 @@ class Result:
     written: Summary
     named: Summary
     given_back: Summary
-    capped: Summary | None
-    resized: Summary | None
+    capped: Summary
+    resized: Summary
     latency_ms: dict[str, Summary]
     on_off_ms: dict[str, Summary]
     on_off_yields: dict[str, int]
@@ -89,8 +86,8 @@ def measure(
         Summary.of(written),
         Summary.of(named),
         Summary.of(found["give_back_seconds"]),
-        Summary.of(capped) if capped else None,
-        Summary.of(resized) if resized else None,
+        Summary.of(capped),
+        Summary.of(resized),
         {name: Summary.of(values) for name, values in latencies.items()},
         {name: Summary.of(values) for name, values in on_off.items()},
         on_off_yields,
@@ -106,15 +103,16 @@ def _capped(of: Neighbours, count: int, say: Callable[[str], None]) -> tuple[lis
     it from the node agent's decision on."""
     onset: list[float] = []
     decided: list[float] = []
-    for _ in range(count):
-        with of.without_room(), ThreadPoolExecutor() as threads:
-            load = threads.submit(of.short_requests, 3 * ROUND_SECONDS)
-            with of.noise(), suppress(DeadlineExceededError):
-                onset.append(seconds_until(of.capped, "a lower limit", 3 * ROUND_SECONDS))
-                decided.append(time.time() - _seconds(of.records("TenantCapped")[-1]["time"]))
-                say(f"a limit lowered after {onset[-1]:.1f} s, {decided[-1]:.2f} s after the decision")
-            load.result()
-        seconds_until(of.quiet, "quiet", DEADLINE_SECONDS)
+    with of.crowd(), of.without_room():
+        for _ in range(count):
+            with ThreadPoolExecutor() as threads:
+                load = threads.submit(of.load, 2 * ROUND_SECONDS)
+                with of.noise():
+                    onset.append(seconds_until(of.capped, "a lower limit", DEADLINE_SECONDS))
+                    decided.append(time.time() - _seconds(of.records("TenantCapped")[-1]["time"]))
+                load.result()
+            say(f"a limit lowered after {onset[-1]:.1f} s, {decided[-1]:.2f} s after the decision")
+            seconds_until(of.quiet, "quiet", DEADLINE_SECONDS)
     return onset, decided
 
 
@@ -217,9 +215,7 @@ def markdown(machine: Mapping[str, Any], result: Result) -> str:
     )
 
 
-def _row(what: str, of: Summary | None, goal: float) -> str:
-    if of is None:
-        return f"| {what} | 0 | | | | {goal:.1f} |"
+def _row(what: str, of: Summary, goal: float) -> str:
     return f"| {what} | {of.count} | {of.median:.3g} | {of.p95:.3g} | {of.most:.3g} | {goal:.1f} |"
 
 

@@ -23,16 +23,14 @@ HOG_CORES: Final = 4
 WORK_UNITS: Final = 250_000
 """Of one request, some 20 ms of CPU."""
 REQUESTS_PER_SECOND: Final = 8.0
-SHORT_WORK_UNITS: Final = WORK_UNITS // 20
-"""Some 1 ms of CPU: then what a request waits for, once it wakes, is most of what it takes, which no weight
-changes."""
-SHORT_REQUESTS_PER_SECOND: Final = 40.0
 LEAST_RATIO: Final = 20
 """Of the victim's weight to the hog's: from here on the victim's latency is that of a quiet node."""
 LEAST_WEIGHT: Final = 2
 """No pod has less; the pods here, which request 5m, have more of the kubelet."""
 LIMIT_MILLI: Final = 2000
 """Each pod's by its quota: the whole of a small node."""
+CROWD_PODS: Final = 8
+"""Even at the least weight these and the hog's own have several times the victim's, where it isn't lifted."""
 FILLER: Final = "filler"
 LEFT_MILLI: Final = 4
 """Of the node's CPU, unrequested beside the pod that takes the room."""
@@ -81,14 +79,10 @@ class Neighbours:
 
     def load(self, seconds: float) -> Answers:
         """Requests to the victim."""
-        return self._send(WORK_UNITS, REQUESTS_PER_SECOND, seconds)
-
-    def short_requests(self, seconds: float) -> Answers:
-        return self._send(SHORT_WORK_UNITS, SHORT_REQUESTS_PER_SECOND, seconds)
-
-    def _send(self, units: int, rate_per_second: float, seconds: float) -> Answers:
-        url = f"http://{self.address}:{tenants.PORT}/work?units={units}"
-        return agents.send(self.cluster, self.driver, url, rate_per_second=rate_per_second, seconds=seconds)
+        url = f"http://{self.address}:{tenants.PORT}/work?units={WORK_UNITS}"
+        return agents.send(
+            self.cluster, self.driver, url, rate_per_second=REQUESTS_PER_SECOND, seconds=seconds
+        )
 
     def weights(self) -> dict[str, set[int]]:
         """Of the pods of hogs and victim, by tenant."""
@@ -138,6 +132,16 @@ class Neighbours:
             self.cluster.patch(TENANT_QUOTA, tenants.QUOTA, name, patch)
 
     @contextmanager
+    def crowd(self) -> Iterator[None]:
+        """With more pods of the first hog, which all make noise."""
+        names = [f"crowd-{number}" for number in range(CROWD_PODS)]
+        try:
+            pods(self.cluster, self.hog, names, running=len(self.cluster.running(self.hog)) + CROWD_PODS)
+            yield
+        finally:
+            self._remove(self.hog, *names)
+
+    @contextmanager
     def without_room(self) -> Iterator[None]:
         """With a pod that requests all CPU which no other one does, so that nobody can be lifted."""
         namespace, _ = self.driver
@@ -147,12 +151,16 @@ class Neighbours:
             self.cluster.wait_ready(namespace, 2)
             yield
         finally:
-            self.cluster.delete(POD, FILLER, namespace)
-            wait_until(
-                lambda: self.cluster.gone(POD, FILLER, namespace),
-                what="the room to be free again",
-                deadline_seconds=60,
-            )
+            self._remove(namespace, FILLER)
+
+    def _remove(self, namespace: str, *names: str) -> None:
+        for name in names:
+            self.cluster.delete(POD, name, namespace)
+        wait_until(
+            lambda: all(self.cluster.gone(POD, name, namespace) for name in names),
+            what=f"the end of {', '.join(names)}",
+            deadline_seconds=60,
+        )
 
     def _unrequested_milli(self) -> int:
         node = self.cluster.get(NODE, self.agent.node)
@@ -290,11 +298,15 @@ def onsets(of: Neighbours, count: int, deadline_seconds: float) -> dict[str, lis
     return found
 
 
-def pods(cluster: Cluster, tenant: str, names: Sequence[str]) -> list[Agent]:
-    """Agents of a tenant, answering."""
+def pods(cluster: Cluster, tenant: str, names: Sequence[str], *, running: int | None = None) -> list[Agent]:
+    """Agents of a tenant, answering.
+
+    Args:
+        running: how many pods the tenant then has, where it has more than these.
+    """
     for name in names:
         cluster.apply(tenants.agent(name, tenant))
-    cluster.wait_ready(tenant, len(names))
+    cluster.wait_ready(tenant, running or len(names))
     found = [Agent(cluster, tenant, name) for name in names]
     for each in found:
         each.wait_answering()
