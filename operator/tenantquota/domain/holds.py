@@ -105,6 +105,20 @@ def standing_of(status: TenantQuotaStatus) -> Standing | None:
     return Standing(caps, recovering, float(hold.give_back_after_seconds), hold.evidence)
 
 
+def held_containers(caps: Mapping[Key, int], normal: Mapping[Key, int]) -> tuple[HeldContainer, ...]:
+    """As the status names them, by pod and container.
+
+    Args:
+        normal: each one's limit without a hold.
+    """
+    return tuple(
+        HeldContainer(
+            pod=key[0], container=key[1], old_limit=format_cpu(normal[key]), new_limit=format_cpu(cap)
+        )
+        for key, cap in sorted(caps.items())
+    )
+
+
 def hold_of(
     verdict: Verdict | None, before: Hold | None, now: str, expires: str, other: Hold | None = None
 ) -> Hold | None:
@@ -119,15 +133,7 @@ def hold_of(
     mine = before if before is not None and before.reason == CPU_BUDGET else None
     if verdict is None or standing is None:
         return other
-    containers = tuple(
-        HeldContainer(
-            pod=key[0],
-            container=key[1],
-            old_limit=format_cpu(verdict.normal[key]),
-            new_limit=format_cpu(cap),
-        )
-        for key, cap in sorted(standing.caps.items())
-    )
+    containers = held_containers(standing.caps, verdict.normal)
     old = [verdict.normal[key] for key in standing.caps] or [0]
     if mine is not None and not containers:
         old_limit = new_limit = mine.old_limit

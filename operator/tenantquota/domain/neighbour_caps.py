@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from tenantquota.api.tenantquota import HeldContainer, Hold
+from tenantquota.api.tenantquota import Hold
 from tenantquota.domain.cpu_budget import LOOK_SECONDS, RENEW_SECONDS, Key
-from tenantquota.domain.holds import caps_of
+from tenantquota.domain.holds import caps_of, held_containers
 from tenantquota.domain.limits import decide_container
 from tenantquota.domain.model import Pod, QosClass, Quota
 from tenantquota.domain.quantities import format_cpu
@@ -75,15 +75,7 @@ class NeighbourCaps:
             evidence=self.evidence,
             old_limit=format_cpu(max(self.normal.values())),
             new_limit=format_cpu(min(self.caps.values())),
-            containers=tuple(
-                HeldContainer(
-                    pod=key[0],
-                    container=key[1],
-                    old_limit=format_cpu(self.normal[key]),
-                    new_limit=format_cpu(cap),
-                )
-                for key, cap in sorted(self.caps.items())
-            ),
+            containers=held_containers(self.caps, self.normal),
         )
         same = before is not None and before == now.model_copy(update={"expires": before.expires})
         return before if same and not self.renew else now
