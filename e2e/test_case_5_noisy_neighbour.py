@@ -15,12 +15,9 @@ from e2e.harness.cluster import Cluster, Container
 from e2e.harness.figures import Summary, machine, write_report
 from e2e.harness.node_agent import NodeAgent
 from e2e.harness.noise import Neighbours, seconds_until
+from e2e.harness.specification import FOUND_WITHIN_SECONDS, MITIGATED_WITHIN_SECONDS, RECOVERED_WITHIN_SECONDS
 from e2e.harness.wait import wait_until
 
-FOUND_WITHIN_SECONDS: Final = 30
-MITIGATED_WITHIN_SECONDS: Final = 60
-RECOVERED_WITHIN_SECONDS: Final = 120
-"""The specification's; what was measured is in the report."""
 DEFAULT_TENANTS: Final = [10]
 HOGS: Final = 2
 ONSETS: Final = 2

@@ -14,13 +14,10 @@ from e2e.harness import harm, stressed
 from e2e.harness.cluster import Cluster, Container
 from e2e.harness.figures import machine, write_report
 from e2e.harness.node_agent import NodeAgent
+from e2e.harness.specification import FOUND_WITHIN_SECONDS, MITIGATED_WITHIN_SECONDS, RECOVERED_WITHIN_SECONDS
 from e2e.harness.stress import STRESSORS, Stressor
 from e2e.harness.stressed import Scene
 
-FOUND_WITHIN_SECONDS: Final = 30
-MITIGATED_WITHIN_SECONDS: Final = 60
-RECOVERED_WITHIN_SECONDS: Final = 120
-"""The specification's; what was measured is in the report."""
 VICTIMS: Final = 2
 BYSTANDERS: Final = 2
 LEARNING_SECONDS: Final = 32.0

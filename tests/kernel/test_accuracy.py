@@ -9,6 +9,7 @@ import pytest
 from e2e.harness.handmade import Container, Kubelet
 from tenantquota.domain.usage import Limits, wait_per_dispatch_us
 from tests.kernel.following import Followed
+from tests.kernel.workloads import HOLD
 
 MI = 1 << 20
 
@@ -23,15 +24,6 @@ while True:
     time.sleep(max(0.0, began + period - time.monotonic()))
 """
 SPIN = 'print("ready", flush=True)\nwhile True:\n    pass'
-HOLD = """
-import mmap, sys
-size = int(sys.argv[1])
-block = mmap.mmap(-1, size)
-for offset in range(0, size, 4096):
-    block[offset] = 1
-print("ready", flush=True)
-sys.stdin.read()
-"""
 OPEN = """
 import sys
 files = [open("/dev/null") for _ in range(int(sys.argv[1]))]

@@ -14,6 +14,7 @@ from tenantquota.domain.usage import MemoryStall
 from tenantquota.node.containers import Owner
 from tenantquota.node.stalls import Harming, Stalls
 from tests.kernel.following import PROC_ROOT, Followed
+from tests.kernel.workloads import HOLD
 
 SLOW_DISK = Path("/mnt/slow")
 MI = 1 << 20
@@ -54,15 +55,6 @@ while True:
         os.pread(file, 1 << 16, offset)
 """
 """Reads a file again and again: from memory, where there is enough."""
-HOLD = """
-import mmap, sys
-size = int(sys.argv[1])
-block = mmap.mmap(-1, size)
-for offset in range(0, size, 4096):
-    block[offset] = 1
-print("ready", flush=True)
-sys.stdin.read()
-"""
 GROW = """
 import mmap, sys, time
 with open("/proc/self/oom_score_adj", "w") as file:
