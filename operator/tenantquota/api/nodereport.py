@@ -10,9 +10,9 @@ from typing import Final
 from pydantic import Field
 
 from tenantquota.api.leaks import Kind, Stage
+from tenantquota.api.part import Part
 from tenantquota.api.schema import Timestamp
 from tenantquota.api.stalls import Resource
-from tenantquota.api.tenantquota import Part
 
 MAX_CONTAINERS: Final = 500
 """The bound of a report's size: two containers in each of the 250 pods that a node may hold."""

@@ -5,17 +5,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from tenantquota.api.enforcement import Enforcement
 from tenantquota.api.nodereport import ContainerReport, NodeReport
-from tenantquota.api.tenantquota import (
-    ConditionStatus,
-    Decision,
-    Enforcement,
-    Hold,
-    LeakStatus,
-    Phase,
-    TenantQuota,
-    TenantQuotaStatus,
-)
+from tenantquota.api.status import ConditionStatus, Decision, Hold, LeakStatus, Phase, TenantQuotaStatus
+from tenantquota.api.tenantquota import TenantQuota
 from tenantquota.domain.decisions import Outcome
 from tenantquota.domain.neighbour_caps import HARMS_NEIGHBOURS
 from tenantquota.domain.quantities import format_cpu, format_memory

@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from tenantquota.api.names import API_VERSION, CORRELATION_ANNOTATION, GROUP, MANAGER
-from tenantquota.api.tenantquota import Condition, ConditionStatus, Decision
+from tenantquota.api.status import Condition, ConditionStatus, Decision
 from tenantquota.domain.audit import Record
 from tenantquota.domain.decisions import Outcome
 from tenantquota.domain.model import InvalidQuota, Pod, Quota

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tenantquota.api.tenantquota import TenantQuotaStatus
+from tenantquota.api.status import TenantQuotaStatus
 from tenantquota.domain.cpu_budget import Clock, Key
 from tenantquota.domain.holds import standing_of
 from tenantquota.domain.model import Pod, Quota

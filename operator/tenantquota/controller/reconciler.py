@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tenantquota.api.tenantquota import Decision, TenantQuotaStatus
+from tenantquota.api.status import Decision, TenantQuotaStatus
 from tenantquota.controller.acting import Actor
 from tenantquota.controller.events import audit, condition_event, decision_event, event
 from tenantquota.controller.heartbeats import Heartbeats

@@ -8,7 +8,8 @@ restarted in between still closes what its predecessor began. CPU and memory are
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from tenantquota.api.tenantquota import ContainedLeak, Enforcement, LeakRestart
+from tenantquota.api.enforcement import Enforcement
+from tenantquota.api.status import ContainedLeak, LeakRestart
 from tenantquota.domain.cpu_budget import Verdict
 from tenantquota.domain.decisions import Result, correlation_id
 from tenantquota.domain.leak_restarts import correlation_id as restart_id

@@ -3,13 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
-from tenantquota.api.tenantquota import (
-    Condition,
-    ConditionStatus,
-    Decision,
-    LeakStatus,
-    TenantQuotaStatus,
-)
+from tenantquota.api.status import Condition, ConditionStatus, Decision, LeakStatus, TenantQuotaStatus
 from tenantquota.domain.holds import phase_of
 from tenantquota.domain.judgements import (
     NOT_REPORTED,

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tenantquota.api.tenantquota import Decision, Enforcement
+from tenantquota.api.enforcement import Enforcement
+from tenantquota.api.status import Decision
 from tenantquota.domain.limits import kept_limits
 from tenantquota.domain.model import Container, Pod, Resources
 from tenantquota.domain.quantities import format_cpu, format_memory

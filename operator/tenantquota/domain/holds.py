@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from tenantquota.api.tenantquota import HeldContainer, Hold, Phase, TenantQuotaStatus
+from tenantquota.api.status import HeldContainer, Hold, Phase, TenantQuotaStatus
 from tenantquota.domain.cpu_budget import (
     GRAIN_MILLI,
     HEARD_SECONDS,

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tenantquota.api.leaks import Kind
-from tenantquota.api.tenantquota import (
-    ConditionStatus,
-)
+from tenantquota.api.status import ConditionStatus
 from tenantquota.domain.budgets import hard_of, not_held, over_budget
 from tenantquota.domain.cpu_budget import Verdict
 from tenantquota.domain.decisions import Outcome

@@ -12,7 +12,7 @@ from math import inf
 from typing import Final
 
 from tenantquota.api.leaks import Action, Kind
-from tenantquota.api.tenantquota import ContainedLeak
+from tenantquota.api.status import ContainedLeak
 from tenantquota.domain.limits import decide_container
 from tenantquota.domain.model import Container, Pod, QosClass, Quota
 from tenantquota.domain.quantities import QuantityError, format_memory, parse_memory_bytes

@@ -10,7 +10,7 @@ from math import inf
 from typing import Final
 
 from tenantquota.api.leaks import Action, Kind
-from tenantquota.api.tenantquota import Decision, LeakRestart
+from tenantquota.api.status import Decision, LeakRestart
 from tenantquota.domain.decisions import Outcome
 from tenantquota.domain.model import Pod, Quota
 from tenantquota.domain.reports import ReportedLeak

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tenantquota.api.enforcement import Enforcement
 from tenantquota.api.leaks import Action
-from tenantquota.api.tenantquota import Enforcement, TenantQuotaStatus
+from tenantquota.api.status import TenantQuotaStatus
 from tenantquota.domain.labels import Selector
 
 

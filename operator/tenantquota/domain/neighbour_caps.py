@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from tenantquota.api.tenantquota import Hold
+from tenantquota.api.status import Hold
 from tenantquota.domain.cpu_budget import LOOK_SECONDS, RENEW_SECONDS, Key
 from tenantquota.domain.holds import caps_of, held_containers
 from tenantquota.domain.limits import decide_container

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final
 
-from tenantquota.api.tenantquota import Hold, Usage
+from tenantquota.api.status import Hold, Usage
 from tenantquota.domain.budgets import BudgetChange, OwnedResourceQuota, has_room, plan_budgets
 from tenantquota.domain.cpu_budget import JUST_STARTED, Clock, Verdict
 from tenantquota.domain.holds import attribute, caps_of, hold_of, standing_of, verdict_of

@@ -10,7 +10,7 @@ from typing import Final
 
 from tenantquota.api.leaks import Kind
 from tenantquota.api.stalls import Resource
-from tenantquota.api.tenantquota import Usage
+from tenantquota.api.status import Usage
 from tenantquota.domain.model import Pod, Resources
 from tenantquota.domain.quantities import (
     format_cpu,

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from tenantquota.api import nodereport
 from tenantquota.api.leaks import Action
 from tenantquota.api.names import DECLARED_ANNOTATION, TENANT_LABEL
+from tenantquota.api.status import TenantQuotaStatus
 from tenantquota.api.tenantquota import Budget as BudgetSpec
-from tenantquota.api.tenantquota import ContainerResources, LabelSelector, TenantQuotaSpec, TenantQuotaStatus
+from tenantquota.api.tenantquota import ContainerResources, LabelSelector, TenantQuotaSpec
 from tenantquota.domain.budgets import OwnedResourceQuota
 from tenantquota.domain.labels import Selector, requirement
 from tenantquota.domain.model import (

@@ -14,7 +14,7 @@ from tenantquota.api.names import (
     TENANT_LABEL,
     VERSION,
 )
-from tenantquota.api.tenantquota import TenantQuotaStatus
+from tenantquota.api.status import TenantQuotaStatus
 from tenantquota.domain.budgets import BudgetChange
 from tenantquota.domain.manifests import resources_body
 from tenantquota.domain.model import InvalidQuota, Pod, Quota, Resources

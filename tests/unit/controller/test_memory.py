@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from math import inf
 
-from tenantquota.api.tenantquota import TenantQuotaStatus
+from tenantquota.api.status import TenantQuotaStatus
 from tenantquota.controller.memory import Memory
 from tenantquota.domain.cpu_budget import HOLD_SECONDS, Clock, Key
 from tenantquota.domain.model import Budget

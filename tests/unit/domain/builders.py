@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tenantquota.api.tenantquota import Enforcement
+from tenantquota.api.enforcement import Enforcement
 from tenantquota.domain.labels import Selector
 from tenantquota.domain.model import (
     Budget,

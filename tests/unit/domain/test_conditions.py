@@ -5,7 +5,8 @@ import pytest
 
 from tenantquota.api.leaks import Kind
 from tenantquota.api.stalls import Resource
-from tenantquota.api.tenantquota import ConditionStatus, Decision, Leaks, Phase, TenantQuotaStatus, Usage
+from tenantquota.api.status import ConditionStatus, Decision, Phase, TenantQuotaStatus, Usage
+from tenantquota.api.tenantquota import Leaks
 from tenantquota.domain.conditions import status_of, transitions
 from tenantquota.domain.judgements import enforced, isolated, leak_free, ready, within_budget
 from tenantquota.domain.model import Budget, InvalidQuota, Pod, QosClass, Quota

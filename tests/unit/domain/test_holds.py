@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tenantquota.api.tenantquota import Condition, Phase, TenantQuotaStatus
+from tenantquota.api.status import Condition, Phase, TenantQuotaStatus
 from tenantquota.domain.conditions import status_of, transitions
 from tenantquota.domain.cpu_budget import Clock
 from tenantquota.domain.holds import CPU_BUDGET, standing_of

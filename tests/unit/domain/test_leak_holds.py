@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenantquota.api.leaks import Action, Kind
-from tenantquota.api.tenantquota import LeakStatus, TenantQuotaStatus
+from tenantquota.api.status import LeakStatus, TenantQuotaStatus
 from tenantquota.domain.budgets import OwnedResourceQuota
 from tenantquota.domain.conditions import status_of
 from tenantquota.domain.cpu_budget import Clock

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenantquota.api.leaks import Action, Kind
-from tenantquota.api.tenantquota import LeakRestart, LeakStatus, TenantQuotaStatus
+from tenantquota.api.status import LeakRestart, LeakStatus, TenantQuotaStatus
 from tenantquota.domain.audit import evicted
 from tenantquota.domain.decisions import Outcome, news
 from tenantquota.domain.judgements import leak_free

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tenantquota.api.tenantquota import Phase, TenantQuotaStatus
+from tenantquota.api.status import Phase, TenantQuotaStatus
 from tenantquota.domain.conditions import status_of
 from tenantquota.domain.cpu_budget import RENEW_SECONDS, Clock
 from tenantquota.domain.holds import CPU_BUDGET

@@ -1,6 +1,6 @@
 import pytest
 
-from tenantquota.api.tenantquota import Usage
+from tenantquota.api.status import Usage
 from tenantquota.domain.reports import Reported, Use, differences, usage_to_show, use_of
 from tests.unit.domain.builders import MI, held, report, reported, res
 

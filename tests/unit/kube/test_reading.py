@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from tenantquota.api.enforcement import Enforcement
 from tenantquota.api.leaks import Action, Kind
 from tenantquota.api.names import DECLARED_ANNOTATION, TENANT_LABEL
-from tenantquota.api.tenantquota import Enforcement, Leaks
+from tenantquota.api.tenantquota import Leaks
 from tenantquota.domain.findings import DEFAULTS, Thresholds
 from tenantquota.domain.manifests import resources_body
 from tenantquota.domain.model import (
