@@ -89,6 +89,11 @@ class Cluster:
         """The API server's version, such as ``v1.37.2``."""
         return str(self._client.version["kubernetes"]["gitVersion"])
 
+    @property
+    def configuration(self) -> Any:
+        """How to get at the API server: a ``kubernetes.client.Configuration``."""
+        return self._client.configuration
+
     def kubectl(self, *arguments: str, timeout_seconds: float = 60) -> str:
         """What kubectl prints.
 
