@@ -1,4 +1,4 @@
-"""Tenants that serve customers: a namespace with its quota, its Secret and its agent each, let into the services."""
+"""Tenants that serve customers: each a namespace with quota, Secret and agent, let into the services."""
 
 import asyncio
 import secrets
@@ -162,8 +162,12 @@ def credentials(tenant: Tenant) -> Manifest:
     )
 
 
-def agent(tenant: str, services: Services, name: str = AGENT) -> Manifest:
-    """The pod of one of the tenant's agents."""
+def agent(tenant: str, services: Services, name: str = AGENT, *, restarts: bool = True) -> Manifest:
+    """The pod of one of the tenant's agents.
+
+    Args:
+        restarts: whether the kubelet starts it anew after its end.
+    """
     manifest = tenants.agent(name, tenant, arguments=(), scratch=True)
     (container,) = manifest["spec"]["containers"]
     del container["args"]
@@ -176,6 +180,7 @@ def agent(tenant: str, services: Services, name: str = AGENT) -> Manifest:
         "readinessProbe": {**probe, "periodSeconds": 10, "timeoutSeconds": 5},
     }
     manifest["spec"]["terminationGracePeriodSeconds"] = GRACE_SECONDS
+    manifest["spec"]["restartPolicy"] = "Always" if restarts else "Never"
     return manifest
 
 

@@ -16,8 +16,8 @@ POSTGRES_PORT: Final = 5432
 REDIS_PORT: Final = 6379
 PASSWORDS: Final = "passwords"
 """The Secret with the administrators' passwords."""
-POSTGRES_PASSWORD: Final = "POSTGRES_PASSWORD"
-REDIS_PASSWORD: Final = "REDIS_PASSWORD"
+POSTGRES_PASSWORD: Final = "POSTGRES_PASSWORD"  # noqa: S105 - the name of the variable
+REDIS_PASSWORD: Final = "REDIS_PASSWORD"  # noqa: S105
 START_SECONDS: Final = 60
 """PostgreSQL makes its database first, in 2 s of CPU."""
 
