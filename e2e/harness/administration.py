@@ -106,6 +106,13 @@ class Administrator:
             )
         ]
 
+    async def connections(self, tenant: str) -> int:
+        """How many the tenant's agents have to PostgreSQL."""
+        found: int = await self._postgres.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = $1", tenant
+        )
+        return found
+
     async def sessions(self, tenant: str) -> dict[str, int]:
         """How many sessions each service knows of the tenant."""
         keys = [key async for key in self._redis.scan_iter(match=f"{tenant}:session:*", count=1000)]

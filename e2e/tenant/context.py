@@ -1,12 +1,13 @@
 """What the tenant remembers and who is connected, in Redis: every key begins with the tenant's name."""
 
 from collections.abc import Collection
-from typing import Final
+from typing import Final, Self
 from uuid import UUID
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 
 TIMEOUT_SECONDS: Final = 5.0
+CONNECTIONS: Final = 2
 
 
 class Context:
@@ -19,18 +20,19 @@ class Context:
         self._memory: dict[str, str] = {}
 
     @classmethod
-    def connect(cls, host: str, tenant: str, password: str, *, lease_seconds: float) -> "Context":
+    def connect(cls, host: str, tenant: str, password: str, *, lease_seconds: float) -> Self:
         """One that connects when it is used first."""
-        client = Redis(
+        pool = BlockingConnectionPool(  # who finds none free waits for one
             host=host,
             username=tenant,
             password=password,
-            max_connections=2,
+            max_connections=CONNECTIONS,
+            timeout=TIMEOUT_SECONDS,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,
             decode_responses=True,
         )
-        return cls(client, tenant, lease_seconds)
+        return cls(Redis.from_pool(pool), tenant, lease_seconds)
 
     async def aclose(self) -> None:
         await self._client.aclose()

@@ -25,6 +25,8 @@ from e2e.tenant.settings import Settings
 from e2e.tenant.tokens import Claims, TokenRefusedError
 
 LOG: Final = logging.getLogger(__name__)
+CLOSE_SECONDS: Final = 3.0
+"""A customer that doesn't answer keeps an orderly exit waiting so long."""
 
 
 class Customer(ServerConnection):
@@ -61,6 +63,7 @@ class Agent:
             subprotocols=[Subprotocol(protocol.SUBPROTOCOL)],
             max_size=protocol.MAX_MESSAGE_BYTES,
             compression=None,  # 300 KiB for each connection
+            close_timeout=CLOSE_SECONDS,
             server_header=None,
         ) as listener:
             await self._until_told(listener)

@@ -1,4 +1,4 @@
-"""What an agent that serves customers uses when told to, by the cgroup files, and what it costs when it isn't."""
+"""What an agent that serves customers uses when told to, by the cgroup files, and what it costs idle."""
 
 import asyncio
 from collections.abc import Callable, Iterator

@@ -1,5 +1,6 @@
-"""Tenants that serve customers: who is let in, what each sees in the services, and what the end of an agent leaves."""
+"""Tenants that serve customers: who is let in, what each sees in the services, what an agent's end leaves."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -21,6 +22,7 @@ from e2e.tenant import tokens
 from e2e.tenant.client import Customer, customer
 from e2e.tenant.commands import CRASHED
 from e2e.tenant.protocol import CLOSE_EXPIRED, CLOSE_LEAVING, Crash, Leave, Recall, Remember, Whoami
+from e2e.tenant.settings import Settings
 
 pytestmark = pytest.mark.xdist_group("served")
 """One process runs them all, with one set of tenants."""
@@ -29,6 +31,8 @@ WRONG_KEY = "0" * 64
 DEADLINE_SECONDS = 30
 NONE = {"redis": 0, "postgres": 0}
 ONE = {"redis": 1, "postgres": 1}
+AGENTS = 5
+"""Of the first tenant."""
 RESTARTED, LEFT, STOPPED, CRASHED_FOR_GOOD = "restarted", "left", "stopped", "crashed"
 
 
@@ -43,7 +47,7 @@ def pair(cluster: Cluster, services: Services) -> Iterator[tuple[Tenant, Tenant]
                 for name in (LEFT, STOPPED, CRASHED_FOR_GOOD)
             ),
         )
-        cluster.wait_ready(first.name, 5)
+        cluster.wait_ready(first.name, AGENTS)
         yield first, second
 
 
@@ -114,6 +118,21 @@ async def test_a_session_ends_with_its_token(pair: tuple[Tenant, Tenant]) -> Non
     token = pair[0].token(lifetime_seconds=2)
     async with customer(pair[0].address(), token) as session:
         assert await session.closed() == (CLOSE_EXPIRED, "the token has expired")
+
+
+async def test_many_customers_share_few_connections(services: Services, pair: tuple[Tenant, Tenant]) -> None:
+    own = pair[0]
+
+    async def use(number: int) -> str | None:
+        async with own.customer(f"customer-{number}") as session:
+            await session.ask(Remember(f"key-{number}", str(number)))
+            await session.ask(Whoami())
+            recalled: str | None = (await session.ask(Recall(f"key-{number}")))["redis"]
+            return recalled
+
+    assert await asyncio.gather(*map(use, range(20))) == [str(number) for number in range(20)]
+    async with administrator(services) as all_of_it:
+        assert await all_of_it.connections(own.name) <= Settings.pool_size * AGENTS
 
 
 async def test_a_canary_is_found_with_its_tenant_and_with_nobody_else(
