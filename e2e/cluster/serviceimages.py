@@ -15,11 +15,13 @@ USER: Final = 999
 class Service:
     """
     Attributes:
+        folders: what it must be able to write to.
         unwanted: what its packages bring and it doesn't need, as patterns under the root.
     """
 
     name: str
     packages: tuple[str, ...]
+    folders: tuple[str, ...]
     unwanted: tuple[str, ...] = ()
 
     def image(self, versions: Versions) -> str:
@@ -30,8 +32,9 @@ class Service:
     @property
     def hooks(self) -> tuple[str, ...]:
         """What is done with the unpacked packages."""
-        account = f"{self.name}:x:{USER}:{USER}::/tmp:/bin/sh"  # PostgreSQL asks who it is
-        folders = " ".join(f'"$1{folder}"' for folder in ("/tmp", "/data", f"/run/{self.name}"))
+        # PostgreSQL asks who it is, and lets in at its socket who has the name of a role
+        account = f"{self.name}:x:{USER}:{USER}::/tmp:/bin/sh"
+        folders = " ".join(f'"$1{folder}"' for folder in self.folders)
         hooks = (f'echo {account} > "$1/etc/passwd"', f"mkdir -p {folders} && chmod 1777 {folders}")
         return (*hooks, *(f'rm -rf "$1"/{pattern}' for pattern in self.unwanted))
 
@@ -53,9 +56,10 @@ class Service:
 
 SHELL: Final = ("dash", "coreutils")
 POSTGRES: Final = Service(
-    "postgresql",
+    "postgres",
     ("postgresql-15", *SHELL),
-    # 400 MB that serve compilation of queries, other languages than C's and the cluster tools in Perl
+    folders=("/tmp", "/data", "/run/postgresql"),
+    # for compiled queries, other locales than C, and Debian's tools in Perl
     unwanted=(
         "usr/lib/*/libLLVM*",
         "usr/lib/locale",
@@ -64,4 +68,4 @@ POSTGRES: Final = Service(
         "usr/lib/postgresql/15/lib/bitcode",
     ),
 )
-REDIS: Final = Service("redis", ("redis-server", *SHELL))
+REDIS: Final = Service("redis", ("redis-server", *SHELL), folders=("/tmp",))

@@ -30,6 +30,6 @@ def test_hooks_leave_a_user_and_folders_that_it_can_write_to(service: Service, t
     for hook in service.hooks:
         subprocess.run(["sh", "-euc", hook, "sh", str(tmp_path)], check=True)
     assert f"{service.name}:x:999:999:" in (tmp_path / "etc/passwd").read_text()
-    for folder in ("tmp", "data", f"run/{service.name}"):
-        assert (tmp_path / folder).stat().st_mode & 0o777 == 0o777
+    for folder in service.folders:
+        assert (tmp_path / folder.lstrip("/")).stat().st_mode & 0o777 == 0o777
     assert (tmp_path / "usr/lib/locale").exists() == (service is REDIS)
