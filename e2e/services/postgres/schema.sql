@@ -1,10 +1,10 @@
--- What agents keep in the database `agents`. Read by PostgreSQL's single-user mode, where an empty line ends a command.
+-- What agents keep, in the database `agents`; for psql.
 
+CREATE DATABASE agents;
 CREATE ROLE tenants NOLOGIN;
-
 REVOKE ALL ON DATABASE postgres, template1, agents FROM PUBLIC;
-
 GRANT CONNECT ON DATABASE agents TO tenants;
+\connect agents
 
 CREATE TABLE auth_users (
   tenant name NOT NULL DEFAULT current_user,
@@ -28,10 +28,8 @@ CREATE TABLE auth_sessions (
 GRANT SELECT, INSERT, UPDATE, DELETE ON auth_users, auth_sessions TO tenants;
 
 ALTER TABLE auth_users ENABLE ROW LEVEL SECURITY;
-
 ALTER TABLE auth_sessions ENABLE ROW LEVEL SECURITY;
 
 -- by the role that has logged in: a setting, as some use for this, could be set by whoever sends a statement
 CREATE POLICY own_rows ON auth_users USING (tenant = current_user) WITH CHECK (tenant = current_user);
-
 CREATE POLICY own_rows ON auth_sessions USING (tenant = current_user) WITH CHECK (tenant = current_user);
