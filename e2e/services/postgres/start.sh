@@ -5,7 +5,8 @@
 # 250 connections: 100 agents with 2 each, and some to look at what they have.
 set -eu
 
-if [ ! -e "$PGDATA/PG_VERSION" ]; then
+if [ ! -e "$PGDATA/made" ]; then
+  rm -rf "$PGDATA"  # of a start that was cut off
   (umask 077 && printf '%s\n' "$POSTGRES_PASSWORD" > /tmp/password)
   initdb --username=postgres --pwfile=/tmp/password --auth-local=peer --auth-host=scram-sha-256 \
     --locale=C --encoding=UTF8 --no-sync
@@ -16,6 +17,7 @@ if [ ! -e "$PGDATA/PG_VERSION" ]; then
   pg_ctl start --silent --wait --options="-c listen_addresses='' -c unix_socket_directories=/tmp -c fsync=off"
   psql --quiet --no-psqlrc --set=ON_ERROR_STOP=1 --host=/tmp --username=postgres --file=/service/schema.sql postgres
   pg_ctl stop --silent --wait
+  touch "$PGDATA/made"
 fi
 
 exec postgres -c listen_addresses='*' -c unix_socket_directories=/run/postgresql \
