@@ -1,7 +1,7 @@
 """The tenant's users and sessions in PostgreSQL, by its own role.
 
 No statement here names a tenant: row security shows a role its own rows only, and the database fills in whose
-they are (e2e/services/postgres/schema.sql).
+they are (see e2e/services/postgres/schema.sql).
 """
 
 from dataclasses import asdict, dataclass
