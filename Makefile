@@ -5,7 +5,7 @@ export PATH := $(TENANTQUOTA_CACHE)/tools:$(PATH)
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv/bin
-SHELL_SCRIPTS := .ci/run e2e/cgroup2vm/init $(wildcard e2e/cluster/recipes/*.sh)
+SHELL_SCRIPTS := .ci/run e2e/cgroup2vm/init $(wildcard e2e/cluster/recipes/*.sh e2e/services/*/*.sh)
 
 # make e2e CASES="2 5" TENANTS="2 20"
 CASES ?=

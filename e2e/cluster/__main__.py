@@ -21,7 +21,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from types import FrameType
 
-from e2e.cluster import debian, deploy, engine, host, images, kind, nodeimage, processes, stressimage, tools
+from e2e.cluster import (
+    debian,
+    deploy,
+    engine,
+    host,
+    images,
+    kind,
+    nodeimage,
+    processes,
+    serviceimages,
+    stressimage,
+    tools,
+)
 from e2e.cluster.console import Console, StepError, output_of, tail
 from e2e.cluster.settings import CLUSTER, CONTEXT, SettingError, Settings, read_settings
 
@@ -94,6 +106,18 @@ def stress_candidates(settings: Settings) -> images.Candidates:
     )
 
 
+def service_candidates(settings: Settings) -> dict[serviceimages.Service, images.Candidates]:
+    """The ways to the images that those of the tenants' services build on."""
+    published = {
+        serviceimages.POSTGRES: settings.versions.postgres_base_image,
+        serviceimages.REDIS: settings.versions.redis_base_image,
+    }
+    return {
+        service: images.Candidates(override=None, published=reference, built=service.image(settings.versions))
+        for service, reference in published.items()
+    }
+
+
 def obtain(
     candidates: images.Candidates,
     build: Callable[[Settings, Console], str],
@@ -110,7 +134,18 @@ def ensure_operator(settings: Settings, console: Console) -> None:
     pip = output_of([settings.repository / ".venv/bin/python", "-m", "pip", "config", "list"])
     python = obtain(base_candidates(settings), debian.build_python_image, settings, console)
     packages = obtain(stress_candidates(settings), stressimage.build, settings, console)
-    bases = {deploy.AGENT: python, deploy.STRESS: packages, deploy.OPERATOR: python}
+    services = {
+        service: obtain(candidates, service.build, settings, console)
+        for service, candidates in service_candidates(settings).items()
+    }
+    bases = {
+        deploy.AGENT: python,
+        deploy.TENANT: python,
+        deploy.POSTGRES: services[serviceimages.POSTGRES],
+        deploy.REDIS: services[serviceimages.REDIS],
+        deploy.STRESS: packages,
+        deploy.OPERATOR: python,
+    }
     nodes = kind.nodes()
     built = {}
     for image, base in bases.items():

@@ -25,6 +25,8 @@ class Versions:
     kindest_node_image: str
     python_base_image: str
     debian_base_image: str
+    postgres_base_image: str
+    redis_base_image: str
     kubernetes_version: str
     containerd_version: str
     runc_version: str

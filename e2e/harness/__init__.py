@@ -4,11 +4,15 @@
 - ``cgroups``: the truth about limits and use, read from the nodes' cgroup files
 - ``tenants``: manifests of quotas and agents
 - ``agents``: telling a running agent what to do, and sending it requests
+- ``services``, ``administration``: Redis and PostgreSQL, who is let in there, and what they hold
+- ``served``: tenants whose agents serve customers over WebSockets, and those customers
+- ``canaries``: whether something of one tenant is found with another
 - ``noise``: hogs and their victim, what becomes of them
 - ``stress``, ``stressed``, ``harm``: stress-ng's stressors, where they run, and what comes of each
 - ``leaks``: agents that leak, and what is told of them
 - ``node_agent``: the operator's agents, and what their metrics say
 - ``side_by_side``: the node agent against the cgroup files
+- ``forwarding``: ports of pods on this machine
 - ``wait``: conditions with a deadline
 - ``figures``: medians and percentiles, and the reports that they go to
 - ``fixtures``: all that for pytest

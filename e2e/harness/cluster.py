@@ -33,6 +33,7 @@ class Kind:
 POD: Final = Kind("v1", "Pod")
 NODE: Final = Kind("v1", "Node")
 NAMESPACE: Final = Kind("v1", "Namespace")
+SERVICE_ACCOUNT: Final = Kind("v1", "ServiceAccount")
 EVENT: Final = Kind("v1", "Event")
 RESOURCE_QUOTA: Final = Kind("v1", "ResourceQuota")
 DEPLOYMENT: Final = Kind("apps/v1", "Deployment")
@@ -88,6 +89,11 @@ class Cluster:
     def version(self) -> str:
         """The API server's version, such as ``v1.37.2``."""
         return str(self._client.version["kubernetes"]["gitVersion"])
+
+    @property
+    def configuration(self) -> Any:
+        """How to get at the API server: a ``kubernetes.client.Configuration``."""
+        return self._client.configuration
 
     def kubectl(self, *arguments: str, timeout_seconds: float = 60) -> str:
         """What kubectl prints.
@@ -223,9 +229,19 @@ class Cluster:
         try:
             for name in names:
                 self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+            for name in names:
+                self._wait_for_pods(name)
             yield names
         finally:
             self.delete_namespaces(names)
+
+    def _wait_for_pods(self, namespace: str) -> None:
+        """Until pods are accepted there: a controller makes the account that they run as."""
+        wait_until(
+            lambda: not self.gone(SERVICE_ACCOUNT, "default", namespace),
+            what=f"the default ServiceAccount of {namespace}",
+            deadline_seconds=30,
+        )
 
     def delete_namespaces(self, names: Iterable[str], *, deadline_seconds: float = 120) -> None:
         """Deletes namespaces with all that is in them and waits until they are gone."""

@@ -1,12 +1,16 @@
 """pytest fixtures, for every suite that runs on the cluster: ``from e2e.harness.fixtures import *``."""
 
+from collections.abc import Iterator
+
 import pytest
 
+from e2e.harness import services as service_pods
 from e2e.harness.cluster import Cluster, Container
 from e2e.harness.controller import find_controller
 from e2e.harness.node_agent import NodeAgent, find_node_agents
+from e2e.harness.services import Services
 
-__all__ = ["cluster", "controller", "node_agents"]
+__all__ = ["cluster", "controller", "node_agents", "services"]
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +29,10 @@ def controller(cluster: Cluster) -> Container:
 def node_agents(cluster: Cluster) -> dict[str, NodeAgent]:
     """The operator's agents by the name of their node, once all are ready."""
     return find_node_agents(cluster)
+
+
+@pytest.fixture(scope="session")
+def services(cluster: Cluster) -> Iterator[Services]:
+    """Redis and PostgreSQL for tenants that serve customers."""
+    with service_pods.running(cluster) as running:
+        yield running

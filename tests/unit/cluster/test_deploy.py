@@ -2,7 +2,18 @@
 
 import pytest
 
-from e2e.cluster.deploy import AGENT, OPERATOR, STRESS, Image, build_arguments, content_tag, pip_settings
+from e2e.cluster.deploy import (
+    AGENT,
+    OPERATOR,
+    POSTGRES,
+    REDIS,
+    STRESS,
+    TENANT,
+    Image,
+    build_arguments,
+    content_tag,
+    pip_settings,
+)
 from e2e.cluster.settings import REPOSITORY, VERSIONS_FILE, parse_versions
 
 
@@ -41,7 +52,14 @@ def test_content_tag_is_the_start_of_the_image_id() -> None:
 
 @pytest.mark.parametrize(
     ("image", "key"),
-    [(AGENT, "python_base_image"), (OPERATOR, "python_base_image"), (STRESS, "debian_base_image")],
+    [
+        (AGENT, "python_base_image"),
+        (TENANT, "python_base_image"),
+        (OPERATOR, "python_base_image"),
+        (STRESS, "debian_base_image"),
+        (POSTGRES, "postgres_base_image"),
+        (REDIS, "redis_base_image"),
+    ],
 )
 def test_an_image_built_by_hand_has_the_base_that_ours_have_where_a_registry_answers(
     image: Image, key: str
