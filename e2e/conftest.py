@@ -4,6 +4,8 @@ import pytest
 
 from e2e.harness.fixtures import *  # noqa: F403 - fixtures are found by name
 
+pytest_plugins = ["e2e.harness.recording"]
+
 DEFAULT_TENANTS = [20]
 
 
@@ -14,13 +16,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         metavar="N",
         help=f"run each case with N tenants; may be given more than once (default: {DEFAULT_TENANTS}, or what"
-        " the case has in DEFAULT_TENANTS)",
+        " the case has in DEFAULT_TENANTS; a case that can't have another number has it in TENANTS)",
     )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "tenant_count" in metafunc.fixturenames:
-        counts = metafunc.config.getoption("--tenants") or getattr(
-            metafunc.module, "DEFAULT_TENANTS", DEFAULT_TENANTS
+        counts = (
+            getattr(metafunc.module, "TENANTS", None)
+            or metafunc.config.getoption("--tenants")
+            or getattr(metafunc.module, "DEFAULT_TENANTS", DEFAULT_TENANTS)
         )
         metafunc.parametrize("tenant_count", counts, scope="module", ids=lambda count: f"{count}-tenants")
