@@ -4,13 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from e2e.harness import load
 from e2e.harness import services as service_pods
 from e2e.harness.cluster import Cluster, Container
 from e2e.harness.controller import find_controller
+from e2e.harness.load import DriverPod
 from e2e.harness.node_agent import NodeAgent, find_node_agents
 from e2e.harness.services import Services
 
-__all__ = ["cluster", "controller", "node_agents", "services"]
+__all__ = ["cluster", "controller", "driver_pod", "node_agents", "services"]
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +38,10 @@ def services(cluster: Cluster) -> Iterator[Services]:
     """Redis and PostgreSQL for tenants that serve customers."""
     with service_pods.running(cluster) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def driver_pod(cluster: Cluster) -> Iterator[DriverPod]:
+    """Where customers' load comes from."""
+    with load.driver_pod(cluster) as pod:
+        yield pod

@@ -1,4 +1,4 @@
-# A tenant's agent with WebSockets, Redis and PostgreSQL. Built from the repository's root:
+# A tenant's agent with WebSockets, Redis and PostgreSQL, and the driver of its customers' load. Built from the repository's root:
 # docker build -f e2e/tenant/tenant.Dockerfile .
 ARG BASE_IMAGE=python:3.11-slim
 
@@ -20,6 +20,8 @@ RUN python -m venv /venv \
 FROM ${BASE_IMAGE}
 COPY --from=dependencies /venv /venv
 COPY e2e/tenant /app/e2e/tenant
+COPY e2e/load /app/e2e/load
+COPY operator/tenantquota/node/scheduling.py /app/tenantquota/node/
 RUN /venv/bin/python -m compileall -q /app
 ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 65532:65532

@@ -1,0 +1,30 @@
+"""Reads a plan from the first line of its input and tells what comes of it. The end of the input ends it."""
+
+import asyncio
+import sys
+import threading
+
+from e2e.load.driver import Driver
+from e2e.load.plan import Line, decode_plan, encode
+from tenantquota.node.scheduling import run_in_short_slices
+
+
+def main() -> int:
+    plan = decode_plan(sys.stdin.readline())
+    driver = Driver(plan, tell, run_in_short_slices)
+
+    def until_the_end_of_input() -> None:
+        sys.stdin.read()
+        driver.stop()
+
+    threading.Thread(target=until_the_end_of_input, daemon=True).start()
+    asyncio.run(driver.run())
+    return 0
+
+
+def tell(line: Line) -> None:
+    print(encode(line), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
