@@ -6,7 +6,7 @@ from e2e.harness.fixtures import *  # noqa: F403 - fixtures are found by name
 
 pytest_plugins = ["e2e.harness.recording"]
 
-DEFAULT_TENANTS = [20]
+DEFAULT_TENANTS = [10]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -18,7 +18,6 @@ from e2e.harness.noise import Neighbours, seconds_until
 from e2e.harness.specification import FOUND_WITHIN_SECONDS, MITIGATED_WITHIN_SECONDS, RECOVERED_WITHIN_SECONDS
 from e2e.harness.wait import wait_until
 
-DEFAULT_TENANTS: Final = [10]
 HOGS: Final = 2
 ONSETS: Final = 2
 LEARNING_SECONDS: Final = 45.0

@@ -7,8 +7,8 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from e2e.cluster.deploy import TENANT
 from e2e.harness import canaries, many, tenants
@@ -92,6 +92,7 @@ class Terms:
         cpu, memory: the limits.
         requested_cpu: small by default, so that a hundred tenants fit on two cores beside what else is there.
         requested_memory: about what an idle agent uses.
+        further: fields of the spec.
     """
 
     cpu: str = "500m"
@@ -99,6 +100,7 @@ class Terms:
     requested_cpu: str = "4m"
     requested_memory: str = "32Mi"
     weight: int = DEFAULT_WEIGHT
+    further: Mapping[str, Any] = field(default_factory=dict)
 
     def quota(self, tenant: str) -> Manifest:
         return tenants.quota(
@@ -107,6 +109,7 @@ class Terms:
             memory=self.memory,
             requests={"cpu": self.requested_cpu, "memory": self.requested_memory},
             weight=self.weight,
+            **self.further,
         )
 
 
@@ -119,11 +122,13 @@ def serving(
     cpu: str = Terms.cpu,
     memory: str = Terms.memory,
     terms: Mapping[str, Terms] | None = None,
+    held: bool = True,
 ) -> Iterator[list[Tenant]]:
     """Tenants with one agent each, answering, with those limits; gone at the end, from the services too.
 
     Args:
         terms: by suffix, of those tenants that have others than ``cpu`` and ``memory``.
+        held: whether they have a quota from the start.
 
     Raises:
         DeadlineExceededError: when an agent doesn't get ready, with the state of its pod.
@@ -140,7 +145,8 @@ def serving(
 
             def start(pair: tuple[Tenant, Terms]) -> None:
                 tenant, own = pair
-                cluster.apply(own.quota(tenant.name), credentials(tenant), agent(tenant.name, services))
+                quota = [own.quota(tenant.name)] if held else []
+                cluster.apply(*quota, credentials(tenant), agent(tenant.name, services))
 
             many.each(start, zip(made, of_each, strict=True))
             step("have quota, Secret and pod")
