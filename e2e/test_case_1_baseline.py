@@ -13,9 +13,11 @@ from typing import Any, Final
 import pytest
 
 from e2e.harness import many, served
+from e2e.harness.beside import Beside
 from e2e.harness.cgroups import NodeCgroups, cpu_use, read_all
 from e2e.harness.cluster import Cluster, Container
 from e2e.harness.figures import Summary
+from e2e.harness.leaking import Leaking
 from e2e.harness.node_agent import NodeAgent, Scrape, the_only
 from e2e.harness.recording import About
 from e2e.harness.served import Tenant
@@ -221,6 +223,7 @@ def platform(
     services: Services,
     sessions: Sessions,
     controller: Container,
+    leaks: Beside[Leaking],
     node_agents: dict[str, NodeAgent],
     tenant_count: int,
 ) -> Iterator[Platform]:

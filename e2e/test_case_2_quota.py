@@ -13,9 +13,11 @@ from typing import Any, Final
 import pytest
 
 from e2e.harness import load, many, served
+from e2e.harness.beside import Beside
 from e2e.harness.cgroups import CpuUse, Reading, cpu_use, read_all
 from e2e.harness.cluster import POD, Cluster, Container
 from e2e.harness.figures import Summary
+from e2e.harness.leaking import Leaking
 from e2e.harness.limit_watch import Limit, LimitWatch
 from e2e.harness.load import Answers, DriverPod
 from e2e.harness.recording import About
@@ -144,6 +146,7 @@ def platform(
     sessions: Sessions,
     driver_pod: DriverPod,
     controller: Container,
+    leaks: Beside[Leaking],
     tenant_count: int,
 ) -> Iterator[Platform]:
     """Tenants with an agent each and no quota yet."""

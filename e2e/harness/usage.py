@@ -78,9 +78,13 @@ class Usage:
         at = (time.time() if at_seconds is None else at_seconds) - self.start_seconds
         self.moments.append(Moment(at=round(at, 2), kind=kind, text=text))
 
+    def readings(self, name: str) -> list[Reading]:
+        """All of a container's until now."""
+        return list(self._readings[name])
+
     def cpu(self, name: str, *, muted: bool = False) -> Line:
         """In milli-CPU, between one look and the next."""
-        pairs = pairwise(self._readings[name])
+        pairs = pairwise(self.readings(name))
         points = [(self._x(after), round(cpu_use(before, after).millicores, 1)) for before, after in pairs]
         return Line(name=name, points=points, muted=muted)
 
