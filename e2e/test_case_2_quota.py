@@ -151,7 +151,8 @@ def platform(
 ) -> Iterator[Platform]:
     """Tenants with an agent each and no quota yet."""
     suffixes = ["hog", *(f"n{number:02d}" for number in range(1, tenant_count))]
-    with served.serving(cluster, services, "case2", *suffixes, held=False) as made:
+    without_quota = dict.fromkeys(suffixes, served.Terms(held=False))
+    with served.serving(cluster, services, "case2", *suffixes, terms=without_quota) as made:
         platform = Platform(cluster, services, sessions, driver_pod, made)
         many.each(ServedAgent.wait_answering, platform.agents())
         yield platform

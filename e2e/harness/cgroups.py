@@ -200,6 +200,18 @@ class NodeCgroups:
         output = node_bash(self.node, WEIGHT_SCRIPT, stdin="".join(f"{min(each)}\n" for each in directories))
         return dict(zip(wanted, map(int, output.split()), strict=True))
 
+    def weight_paths(self, container: Container) -> list[str]:
+        """Where the weight of the container's pod may be, below /sys/fs/cgroup: one of them is there.
+
+        Raises:
+            CgroupError: as `read`.
+        """
+        return [
+            f"{path}/../{file}"
+            for path in self.directories(container)
+            for file in ("cpu.weight", "cpu.shares")
+        ]
+
     def directories(self, container: Container, beside: Iterable[Container] = ()) -> frozenset[str]:
         """The container's directories below /sys/fs/cgroup; ``beside`` are looked up in the same go."""
         missing = {item.id for item in (container, *beside)} - self._directories.keys()

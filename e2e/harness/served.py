@@ -92,6 +92,7 @@ class Terms:
         cpu, memory: the limits.
         requested_cpu: small by default, so that a hundred tenants fit on two cores beside what else is there.
         requested_memory: about what an idle agent uses.
+        held: whether there is a quota; without one the pod declares its requests itself.
         further: fields of the spec.
     """
 
@@ -100,6 +101,7 @@ class Terms:
     requested_cpu: str = "4m"
     requested_memory: str = "32Mi"
     weight: int = DEFAULT_WEIGHT
+    held: bool = True
     further: Mapping[str, Any] = field(default_factory=dict)
 
     def quota(self, tenant: str) -> Manifest:
@@ -107,10 +109,17 @@ class Terms:
             tenant,
             cpu=self.cpu,
             memory=self.memory,
-            requests={"cpu": self.requested_cpu, "memory": self.requested_memory},
+            requests=self._requests(),
             weight=self.weight,
             **self.further,
         )
+
+    def declared(self) -> tenants.Resources | None:
+        """What the tenant's pods say themselves."""
+        return None if self.held else {"requests": self._requests()}
+
+    def _requests(self) -> Mapping[str, str]:
+        return {"cpu": self.requested_cpu, "memory": self.requested_memory}
 
 
 @contextmanager
@@ -122,13 +131,11 @@ def serving(
     cpu: str = Terms.cpu,
     memory: str = Terms.memory,
     terms: Mapping[str, Terms] | None = None,
-    held: bool = True,
 ) -> Iterator[list[Tenant]]:
     """Tenants with one agent each, answering, with those limits; gone at the end, from the services too.
 
     Args:
         terms: by suffix, of those tenants that have others than ``cpu`` and ``memory``.
-        held: whether they have a quota from the start.
 
     Raises:
         DeadlineExceededError: when an agent doesn't get ready, with the state of its pod.
@@ -145,8 +152,10 @@ def serving(
 
             def start(pair: tuple[Tenant, Terms]) -> None:
                 tenant, own = pair
-                quota = [own.quota(tenant.name)] if held else []
-                cluster.apply(*quota, credentials(tenant), agent(tenant.name, services))
+                quota = [own.quota(tenant.name)] if own.held else []
+                cluster.apply(
+                    *quota, credentials(tenant), agent(tenant.name, services, resources=own.declared())
+                )
 
             many.each(start, zip(made, of_each, strict=True))
             step("have quota, Secret and pod")
@@ -235,13 +244,21 @@ def credentials(tenant: Tenant) -> Manifest:
     )
 
 
-def agent(tenant: str, services: Services, name: str = AGENT, *, restarts: bool = True) -> Manifest:
+def agent(
+    tenant: str,
+    services: Services,
+    name: str = AGENT,
+    *,
+    restarts: bool = True,
+    resources: tenants.Resources | None = None,
+) -> Manifest:
     """The pod of one of the tenant's agents.
 
     Args:
         restarts: whether the kubelet starts it anew after its end.
+        resources: those that it declares itself.
     """
-    manifest = tenants.agent(name, tenant, arguments=(), scratch=True)
+    manifest = tenants.agent(name, tenant, arguments=(), resources=resources, scratch=True)
     (container,) = manifest["spec"]["containers"]
     del container["args"]
     probe = {"httpGet": {"path": "/healthz", "port": tenants.PORT}}

@@ -29,6 +29,8 @@ done
 """
 # (a read that times out is the pause; one that finds the end of its input is the end)
 MIB: Final = 1 << 20
+ABOVE: Final = "/../"
+"""In the paths of files that are the pod's and not the container's."""
 
 
 class Usage:
@@ -47,11 +49,14 @@ class Usage:
         self._containers = dict(containers)
         self._every_seconds = every_seconds
         self._readings: dict[str, list[Reading]] = {name: [] for name in containers}
+        self._weights: dict[str, list[tuple[float, float]]] = {name: [] for name in containers}
         self.moments: list[Moment] = []
         self.start_seconds = 0.0
 
     def __enter__(self) -> Self:
-        paths = NodeCgroups(self._node).paths(self._containers.values())
+        cgroups = NodeCgroups(self._node)
+        paths = cgroups.paths(self._containers.values())
+        paths += [path for item in self._containers.values() for path in cgroups.weight_paths(item)]
         command = ["docker", "exec", "-i", self._node, "bash", "-c", SCRIPT, "bash", str(self._every_seconds)]
         self.start_seconds = time.time()
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -92,6 +97,10 @@ class Usage:
         """In MiB."""
         return self.line(name, lambda reading: round(reading.memory_used_bytes / MIB, 2), muted=muted)
 
+    def weight(self, name: str, *, muted: bool = False) -> Line:
+        """Of the container's pod: ``cpu.weight``, or ``cpu.shares`` on version 1."""
+        return Line(name=name, points=list(self._weights[name]), muted=muted)
+
     def line(
         self,
         name: str,
@@ -122,7 +131,12 @@ class Usage:
             look = []
 
     def _take(self, look: Collection[str]) -> None:
-        text = "".join(look)
+        text = "".join(line for line in look if ABOVE not in line)
+        weights = {line.partition(ABOVE)[0].rpartition("/")[2]: line for line in look if ABOVE in line}
         for name, container in self._containers.items():
             with suppress(CgroupError):  # it has ended
-                self._readings[name].append(parse_readings(text, [container])[container])
+                reading = parse_readings(text, [container])[container]
+                self._readings[name].append(reading)
+                for directory, line in weights.items():
+                    if container.id in directory:
+                        self._weights[name].append((self._x(reading), float(line.rpartition(":")[2])))
