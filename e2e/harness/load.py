@@ -222,7 +222,6 @@ def sleeper(name: str, namespace: str, resources: tenants.Resources) -> Manifest
     """A pod that does nothing by itself, in which drivers can be run."""
     pod = tenants.agent(name, namespace, resources=resources)
     (container,) = pod["spec"]["containers"]
-    del container["args"]
     container |= {"image": TENANT.current, "command": ["sleep", "infinity"]}
     return pod
 

@@ -258,9 +258,8 @@ def agent(
         restarts: whether the kubelet starts it anew after its end.
         resources: those that it declares itself.
     """
-    manifest = tenants.agent(name, tenant, arguments=(), resources=resources, scratch=True)
+    manifest = tenants.agent(name, tenant, resources=resources, scratch=True)
     (container,) = manifest["spec"]["containers"]
-    del container["args"]
     probe = {"httpGet": {"path": "/healthz", "port": tenants.PORT}}
     container |= {
         "image": TENANT.current,

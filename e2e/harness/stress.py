@@ -70,11 +70,11 @@ STRESSORS: Final = (
 
 def pod(tenant: str) -> Manifest:
     """A pod that waits to be told what to run."""
-    manifest = tenants.agent(POD, tenant, arguments=(), scratch=True)
+    manifest = tenants.agent(POD, tenant, scratch=True)
     manifest["spec"]["volumes"][0]["emptyDir"] = {"sizeLimit": SCRATCH_LIMIT}
     (container,) = manifest["spec"]["containers"]
     container["image"] = STRESS.current
-    del container["ports"], container["args"]
+    del container["ports"]
     return manifest
 
 
