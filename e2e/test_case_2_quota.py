@@ -161,7 +161,9 @@ def platform(
 @pytest.fixture(scope="module")
 def usage(platform: Platform, record: Recorder) -> Iterator[Usage]:
     """Of hog and neighbours, from before the first quota on."""
-    neighbours = {f"neighbour {item.namespace}": item for item in platform.containers(platform.neighbours)}
+    neighbours = {
+        f"neighbour {number}": item for number, item in enumerate(platform.containers(platform.neighbours), 1)
+    }
     with Usage({"hog": platform.container(platform.hog), **neighbours}) as looks:
         yield looks
     limit = looks.line("hog", lambda reading: reading.cpu_limit_millicores, called="the hog's limit")
