@@ -37,6 +37,17 @@ class Window:
         of = self.answered if tenant is None else (tenant,)
         return [ms for each in of for _, ms in self.answered.get(each, ())]
 
+    def of(self, some: Iterable[str]) -> "Window":
+        """Only these tenants' requests."""
+        wanted = set(some)
+        return Window(
+            self.kind,
+            self.start,
+            self.seconds,
+            {tenant: each for tenant, each in self.answered.items() if tenant in wanted},
+            {tenant: each for tenant, each in self.failed.items() if tenant in wanted},
+        )
+
     def after(self, seconds: float) -> "Window":
         """The rest of it, without its first seconds."""
         since = self.start + seconds
