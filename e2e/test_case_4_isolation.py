@@ -225,7 +225,7 @@ def test_small_requests_are_told(found: Found, record: Recorder) -> None:
     quiet, held = found.small.held[99].quiet_ms, found.small.held[99].noisy_ms
     record.notes.append(
         f"Requests of {SMALL_MILLISECONDS:g} ms: p99 quiet {quiet:.1f} ms, held {held:.1f} ms,"
-        f" median {found.small.held[50].quiet_ms:.1f} and {found.small.held[50].noisy_ms:.1f} ms. A thread that"
-        " wakes waits until the running slice is over (3 ms by default), whatever the weights."
+        f" median {found.small.held[50].quiet_ms:.1f} and {found.small.held[50].noisy_ms:.1f} ms. A thread"
+        " that wakes waits until the running slice is over (3 ms by default), whatever the weights."
     )
     assert found.small.summaries[Kind.HELD].count > 0
