@@ -53,7 +53,7 @@ class Length:
     window_seconds: float
 
 
-SHORT: Final = Length(rounds=3, window_seconds=6.0)
+SHORT: Final = Length(rounds=2, window_seconds=6.0)
 NIGHTLY: Final = Length(rounds=11, window_seconds=20.0)
 """Fifteen minutes of windows."""
 

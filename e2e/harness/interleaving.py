@@ -41,21 +41,28 @@ def interleaved(
         DeadlineExceededError: when who is noisy isn't held, or given back, within the specification's times.
     """
     made = Interleaved()
+    starts: list[tuple[Kind, float]] = []
+
+    def measure(kind: Kind) -> None:
+        starts.append((kind, scene.load.now))
+        time.sleep(window_seconds)  # what is measured
+
     for kind in kinds:
         tell(kind)
         if kind is Kind.QUIET:
-            made.windows.append(_measured(scene, kind, window_seconds))
+            measure(kind)
             continue
         scene.enforce("Enforce" if kind is Kind.HELD else "Observe")
         with scene.noise():
             if kind is Kind.HELD:
                 made.held_after_seconds.append(scene.wait_for(MomentKind.HELD, MITIGATED_WITHIN_SECONDS))
-            made.windows.append(_measured(scene, kind, window_seconds))
+            measure(kind)
         if kind is Kind.HELD:
             back = scene.wait_for(MomentKind.GIVEN_BACK, RECOVERED_WITHIN_SECONDS)
             made.given_back_after_seconds.append(back)
         else:
             time.sleep(SETTLED_SECONDS)  # a part of what is measured: the next window begins quiet
+    made.windows += [_window(scene, kind, start, window_seconds) for kind, start in starts]
     return made
 
 
@@ -64,8 +71,6 @@ def at_most_seconds(kinds: int, window_seconds: float) -> float:
     return kinds * (window_seconds + MITIGATED_WITHIN_SECONDS)
 
 
-def _measured(scene: Scene, kind: Kind, seconds: float) -> Window:
-    start = scene.load.now
-    time.sleep(seconds)  # what is measured
+def _window(scene: Scene, kind: Kind, start: float, seconds: float) -> Window:
     answers = scene.answers(start, start + seconds)
     return Window(kind, start, seconds, answers.answered, answers.failed)
