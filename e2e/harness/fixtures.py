@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from e2e.harness import load
+from e2e.harness import load, nodes, session
 from e2e.harness import services as service_pods
 from e2e.harness.cluster import Cluster, Container
 from e2e.harness.controller import find_controller
@@ -16,9 +16,11 @@ __all__ = ["cluster", "controller", "driver_pod", "node_agents", "services"]
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Cluster:
-    """The cluster of ``make up``."""
-    return Cluster()
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """The cluster that the options name, with a way onto its nodes; by default that of ``make up``."""
+    found = Cluster(session.target(request.config))
+    with nodes.within_reach(found):
+        yield found
 
 
 @pytest.fixture(scope="session")

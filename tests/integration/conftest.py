@@ -5,19 +5,24 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from e2e.cluster.settings import CONTEXT
+from e2e.harness import session
 from e2e.harness.fixtures import *  # noqa: F403 - fixtures are found by name
 from e2e.harness.wait import wait_until
 from tests.integration.kubectl import Kubectl
 
+pytest_plugins = ["e2e.harness.session"]
+
 
 @pytest.fixture(scope="session")
-def kubectl() -> Kubectl:
-    """As the cluster's administrator; always in the test cluster's context, whatever the current one is."""
-    kubectl = Kubectl(CONTEXT)
+def kubectl(request: pytest.FixtureRequest) -> Kubectl:
+    """As the cluster's administrator; always in the context that is tested, whatever the current one is."""
+    target = session.target(request.config)
+    kubectl = Kubectl(target)
     policy = kubectl("get", "mutatingadmissionpolicy", "tenantquota-limits")
     if policy.code:
-        pytest.fail(f"no cluster with TenantQuota in context {CONTEXT}: run 'make up' ({policy.stderr})")
+        pytest.fail(
+            f"no cluster with TenantQuota in context {target.context}: run 'make up' ({policy.stderr})"
+        )
     return kubectl
 
 
