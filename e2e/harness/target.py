@@ -61,8 +61,8 @@ def target_of(context: str, kubeconfig: str, allowed: Collection[str], image_reg
     context = context or CONTEXT
     if context not in {*allowed, *(() if kubeconfig else (CONTEXT,))}:
         raise TargetRefusedError(
-            f"context {context} isn't allowed: the suite fills nodes with load, and makes and deletes namespaces"
-            f" there. If that cluster may be used so, add --allow-context {context}"
+            f"context {context} isn't allowed: the suite fills nodes with load, and makes and deletes"
+            f" namespaces there. If that cluster may be used so, add --allow-context {context}"
             f" (with make: ALLOW_CONTEXT={context})"
         )
     return Target(context, kubeconfig, image_registry.rstrip("/"))
