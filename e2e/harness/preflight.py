@@ -165,17 +165,17 @@ def _of_nodes(facts: Facts, tenants: int, *, local: bool) -> Iterator[Problem]:
         )
     left, asked = room(usable, facts.pods), needed(tenants)
     short = [
-        f"{unit} for {show(wanted)}, there is room for {show(have)}"
+        f"{show(wanted)} {unit}, where there is room for {show(have)}"
         for unit, show, wanted, have in (
             ("pods", str, asked.pods, left.pods),
-            ("CPU requests", format_cpu, asked.cpu_milli, left.cpu_milli),
-            ("memory requests", format_memory, asked.memory_bytes, left.memory_bytes),
+            ("of CPU", format_cpu, asked.cpu_milli, left.cpu_milli),
+            ("of memory", format_memory, asked.memory_bytes, left.memory_bytes),
         )
         if wanted > have
     ]
     if usable and short:
         yield Problem(
-            f"{tenants} tenants ask at least {'; '.join(short)}",
+            f"{tenants} tenants ask at least for {'; '.join(short)}",
             "give fewer tenants (--tenants N, with make: TENANTS=N), end other pods, or add a node",
         )
 

@@ -64,10 +64,10 @@ def test_a_whole_cluster_has_no_problem() -> None:
         ({"images_missing": {"one: a:dev": "denied"}}, "no image on one: a:dev (denied)", "--image-registry"),
         (
             {"nodes": [node("one", pods=11)]},
-            "10 tenants ask at least 14 pods, there is room for 10",
+            "at least for 14 pods, where there is room for 10",
             "TENANTS",
         ),
-        ({"nodes": [node("one", cpu="400m")]}, "370m for CPU requests", "TENANTS"),
+        ({"nodes": [node("one", cpu="400m")]}, "at least for 370m of CPU", "TENANTS"),
     ],
 )
 def test_what_is_missing_is_named(change: dict[str, Any], what: str, remedy: str) -> None:
