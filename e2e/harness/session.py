@@ -36,8 +36,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def target(config: pytest.Config) -> Target:
-    """The cluster that the options name.
+@pytest.fixture(scope="session")
+def target(request: pytest.FixtureRequest) -> Target:
+    """The cluster that the options name."""
+    return chosen(request.config)
+
+
+def chosen(config: pytest.Config) -> Target:
+    """The same, from the options.
 
     Raises:
         pytest.UsageError: when they don't allow it.
@@ -54,7 +60,7 @@ def target(config: pytest.Config) -> Target:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    target(config)
+    chosen(config)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -62,15 +68,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     needing = [item for item in session.items if NEEDING & {*getattr(item, "fixturenames", ())}]
     if not needing or session.config.option.collectonly or hasattr(session.config, "workerinput"):
         return
-    chosen = target(session.config)
+    target = chosen(session.config)
     try:
-        facts = preflight.gather(Cluster(chosen))
+        facts = preflight.gather(Cluster(target))
     except NoClusterError as error:
         raise pytest.UsageError(str(error)) from error
-    missing = preflight.problems(facts, _tenants(needing), local=chosen == LOCAL)
+    missing = preflight.problems(facts, _tenants(needing), local=target == LOCAL)
     if missing:
         lines = [
-            f"context {chosen.context} lacks what the tests need; nothing was started:",
+            f"context {target.context} lacks what the tests need; nothing was started:",
             *map(str, missing),
         ]
         raise pytest.UsageError("\n".join(lines))

@@ -5,18 +5,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from e2e.harness import session
 from e2e.harness.fixtures import *  # noqa: F403 - fixtures are found by name
+from e2e.harness.target import Target
 from e2e.harness.wait import wait_until
 from tests.integration.kubectl import Kubectl
 
-pytest_plugins = ["e2e.harness.session"]
-
 
 @pytest.fixture(scope="session")
-def kubectl(request: pytest.FixtureRequest) -> Kubectl:
+def kubectl(target: Target) -> Kubectl:
     """As the cluster's administrator; always in the context that is tested, whatever the current one is."""
-    target = session.target(request.config)
     kubectl = Kubectl(target)
     policy = kubectl("get", "mutatingadmissionpolicy", "tenantquota-limits")
     if policy.code:

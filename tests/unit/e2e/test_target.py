@@ -1,8 +1,11 @@
 """Which cluster the suite touches, and from where its images come."""
 
+import subprocess
+import sys
+
 import pytest
 
-from e2e.cluster.settings import CONTEXT
+from e2e.cluster.settings import CONTEXT, REPOSITORY
 from e2e.harness.nodes import local_nodes
 from e2e.harness.target import LOCAL, Target, TargetRefusedError, target_of, with_registry
 
@@ -59,3 +62,13 @@ def test_images_come_from_the_registry() -> None:
 def test_what_only_has_a_field_of_that_name_stays() -> None:
     quota = {"spec": {"container": {"image": "x"}, "image": "y"}}
     assert with_registry(quota, "registry.example") == quota
+
+
+@pytest.mark.parametrize("suite", ["e2e", "tests/integration"])
+def test_a_refusal_is_wrong_usage_and_comes_first(suite: str) -> None:
+    command = [sys.executable, "-m", "pytest", suite, "--collect-only", "--context=production"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "context production isn't allowed" in done.stderr
+    assert "collected" not in done.stdout
