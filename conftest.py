@@ -1,3 +1,3 @@
-"""For every suite that runs on a cluster: which one. pytest takes plugins from the topmost such file alone."""
+"""Which cluster the tests run on. At the top, since pytest takes plugins from the topmost such file alone."""
 
 pytest_plugins = ["e2e.harness.session"]
