@@ -3,6 +3,8 @@
 `gather` looks, `problems` judges.
 """
 
+import shutil
+import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -23,6 +25,7 @@ from e2e.harness.cluster import (
     Cluster,
     Kind,
     Manifest,
+    NoClusterError,
     condition,
     is_ready,
 )
@@ -141,7 +144,7 @@ def _of_operator(facts: Facts, *, local: bool) -> Iterator[Problem]:
     if facts.node_agents is None:
         yield Problem(
             f"no DaemonSet {DAEMON_SET_NAME} in namespace {OPERATOR_NAMESPACE}",
-            f"{install}; with node.enabled",
+            f"{install}, with node.enabled",
         )
     elif blind := sorted({node["metadata"]["name"] for node in _usable(facts.nodes)} - {*facts.agents_ready}):
         yield Problem(
@@ -219,7 +222,12 @@ def _version(text: str) -> tuple[int, ...]:
 
 
 def gather(cluster: Cluster) -> Facts:
-    """Looks at everything."""
+    """Looks at everything.
+
+    Raises:
+        NoClusterError: when it can't, for want of kubectl or of rights.
+    """
+    _may_everything(cluster)
     nodes = cluster.objects(NODE)
     return Facts(
         kubernetes=cluster.version,
@@ -236,6 +244,18 @@ def gather(cluster: Cluster) -> Facts:
         pods=[pod for pod in cluster.objects(POD) if pod["status"].get("phase") not in FINISHED],
         images_missing=node_images.missing(cluster, _usable(nodes), IMAGES),
     )
+
+
+def _may_everything(cluster: Cluster) -> None:
+    if not shutil.which("kubectl"):
+        raise NoClusterError("no kubectl in PATH: install one for the cluster's version")
+    try:
+        cluster.kubectl("auth", "can-i", "*", "*", "--all-namespaces")
+    except subprocess.CalledProcessError as error:
+        raise NoClusterError(
+            f"the user of context {cluster.context} may not do everything there: name a context of a cluster's"
+            f" administrator ({(error.stderr or error.stdout).strip()})"
+        ) from error
 
 
 def chart_version() -> str:
