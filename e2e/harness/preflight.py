@@ -253,7 +253,7 @@ def _may_everything(cluster: Cluster) -> None:
         cluster.kubectl("auth", "can-i", "*", "*", "--all-namespaces")
     except subprocess.CalledProcessError as error:
         raise NoClusterError(
-            f"the user of context {cluster.context} may not do everything there: name a context of a cluster's"
+            f"the user of context {cluster.context} may not do everything there: name one of a cluster's"
             f" administrator ({(error.stderr or error.stdout).strip()})"
         ) from error
 
