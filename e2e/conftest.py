@@ -35,10 +35,11 @@ def nightly(request: pytest.FixtureRequest) -> bool:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "tenant_count" in metafunc.fixturenames:
+        nightly = metafunc.config.getoption("--nightly")
         counts = (
             getattr(metafunc.module, "TENANTS", None)
             or metafunc.config.getoption("--tenants")
-            or (metafunc.config.getoption("--nightly") and NIGHTLY_TENANTS)
+            or (nightly and getattr(metafunc.module, "NIGHTLY_TENANTS", NIGHTLY_TENANTS))
             or getattr(metafunc.module, "DEFAULT_TENANTS", DEFAULT_TENANTS)
         )
         metafunc.parametrize("tenant_count", counts, scope="module", ids=lambda count: f"{count}-tenants")
