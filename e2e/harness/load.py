@@ -207,7 +207,7 @@ class DriverPod:
 
     def load(self, targets: Sequence[Target], seconds: float, *, connect_seconds: float = 60.0) -> Load:
         """Requests to these for so long, once entered."""
-        command = ("kubectl", "--context", self.cluster.context, "exec", "--stdin")
+        command = (*self.cluster.kubectl_command, "exec", "--stdin")
         where = (f"--namespace={self.namespace}", DRIVER, "--", "python", "-m", "e2e.load")
         return Load((*command, *where), Plan(targets, seconds, connect_seconds))
 
