@@ -72,8 +72,8 @@ class Found:
 
 
 @pytest.fixture(scope="module")
-def length(request: pytest.FixtureRequest) -> Length:
-    return NIGHTLY if request.config.getoption("--nightly", default=False) else SHORT
+def length(nightly: bool) -> Length:
+    return NIGHTLY if nightly else SHORT
 
 
 @pytest.fixture(scope="module")
