@@ -1,8 +1,8 @@
 """The truth: limits and use as the cgroup files on the node hold them, whatever anybody else says.
 
-A kind node is a container of its own, so its files are read by ``docker exec``: one for any number of
-containers, since one costs a tenth of a second. Both cgroup versions; where the kubelet puts its groups
-(systemd or cgroupfs, kind's prefix) doesn't matter, since a container is found by its id.
+They are read by a command on the node (`e2e.harness.nodes`): one for any number of containers, since one
+costs a tenth of a second. Both cgroup versions; where the kubelet puts its groups (systemd or cgroupfs,
+kind's prefix) doesn't matter, since a container is found by its id.
 """
 
 import re
@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from e2e.harness import nodes
 from e2e.harness.cluster import Container
 
 CPU_PERIOD_MICROSECONDS: Final = 100_000
@@ -243,14 +244,14 @@ def node_bash(node: str, script: str, *arguments: str, stdin: str = "", timeout_
     """What a bash script prints on a node.
 
     Raises:
-        CgroupError: when docker or the script fails.
+        CgroupError: when the way to the node or the script fails.
     """
-    command = ["docker", "exec", "-i", node, "bash", "-c", script, "bash", *arguments]
+    command = [*nodes.command(node), "bash", "-c", script, "bash", *arguments]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, input=stdin, timeout=timeout_seconds
     )
     if done.returncode != 0:
-        raise CgroupError(f"docker exec {node} failed with {done.returncode}: {done.stderr.strip()}")
+        raise CgroupError(f"a script on node {node} failed with {done.returncode}: {done.stderr.strip()}")
     return done.stdout
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from e2e.harness import load
+from e2e.harness import load, nodes
 from e2e.harness import services as service_pods
 from e2e.harness import sessions as agent_sessions
 from e2e.harness.cluster import Cluster, Container
@@ -13,14 +13,17 @@ from e2e.harness.load import DriverPod
 from e2e.harness.node_agent import NodeAgent, find_node_agents
 from e2e.harness.services import Services
 from e2e.harness.sessions import Sessions
+from e2e.harness.target import Target
 
 __all__ = ["cluster", "controller", "driver_pod", "node_agents", "services", "sessions"]
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Cluster:
-    """The cluster of ``make up``."""
-    return Cluster()
+def cluster(target: Target) -> Iterator[Cluster]:
+    """The cluster that the options name, with a way onto its nodes; by default that of ``make up``."""
+    found = Cluster(target)
+    with nodes.within_reach(found):
+        yield found
 
 
 @pytest.fixture(scope="session")

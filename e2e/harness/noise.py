@@ -24,6 +24,7 @@ HOG_PODS: Final = 2
 """Of all hogs together."""
 HOG_CORES: Final = 4
 """Each of its pods wants so many."""
+REQUEST_MILLISECONDS: Final = 20.0
 REQUESTS_PER_SECOND: Final = 8.0
 LONGEST_SECONDS: Final = 600.0
 LEAST_RATIO: Final = 20
@@ -90,7 +91,7 @@ class Neighbours:
             running.stop()
 
     def _load(self, seconds: float) -> Load:
-        target = load.target(self.tenants[self.victim], REQUESTS_PER_SECOND)
+        target = load.target(self.tenants[self.victim], REQUESTS_PER_SECOND, REQUEST_MILLISECONDS)
         return self.driver.load([target], seconds)
 
     def weights(self) -> dict[str, set[int]]:

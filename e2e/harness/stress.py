@@ -92,7 +92,7 @@ class Running:
 
     def __init__(self, cluster: Cluster, tenant: str, stressor: Stressor) -> None:
         told = ["sh", "-c", UNTIL_TOLD, "sh", *stressor.arguments]
-        self._command = ["kubectl", "--context", cluster.context, "exec", "--stdin"]
+        self._command = [*cluster.kubectl_command, "exec", "--stdin"]
         self._command += ["--namespace", tenant, POD, "--", *told]
         self._said: list[str] = []
         self.start_seconds = 0.0

@@ -1,7 +1,7 @@
 """What containers use and may use over time, by the cgroup files, for charts.
 
 A script on the node reads the files again and again: looking twice a second so costs next to nothing beside
-a ``docker exec`` for each look.
+a command there for each look.
 """
 
 import subprocess
@@ -13,6 +13,7 @@ from itertools import pairwise
 from types import TracebackType
 from typing import Final, Self
 
+from e2e.harness import nodes
 from e2e.harness.cgroups import CgroupError, NodeCgroups, Reading, cpu_use, parse_readings
 from e2e.harness.cluster import Container
 from e2e.results import Line, Moment, MomentKind
@@ -57,7 +58,7 @@ class Usage:
         cgroups = NodeCgroups(self._node)
         paths = cgroups.paths(self._containers.values())
         paths += [path for item in self._containers.values() for path in cgroups.weight_paths(item)]
-        command = ["docker", "exec", "-i", self._node, "bash", "-c", SCRIPT, "bash", str(self._every_seconds)]
+        command = [*nodes.command(self._node), "bash", "-c", SCRIPT, "bash", str(self._every_seconds)]
         self.start_seconds = time.time()
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdin is not None
