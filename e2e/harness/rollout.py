@@ -9,9 +9,9 @@ from e2e.harness.cluster import POD, Cluster, Container, Manifest, is_ready, run
 from e2e.harness.wait import NotYet, wait_until
 
 LOG: Final = logging.getLogger(__name__)
-AT_ONCE: Final = 10
+AT_ONCE: Final = 6
 """Pods that are on their way. Each start takes a second of CPU and more; where a hundred do so at once on two
-cores, runc gives up on one after the other, since on cgroup v1 it freezes a new container while it sets it up,
+cores, runc gives up on one after the other: on cgroup v1 it freezes a new container while it sets it up,
 and a thread that gets no CPU can't be frozen ("unable to freeze")."""
 TELL_EVERY: Final = 20
 BASE_SECONDS: Final = 120
