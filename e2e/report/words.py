@@ -85,7 +85,10 @@ def with_unit(value: str, unit: str) -> str:
 
 
 def measured(bound: Bound) -> str:
-    return with_unit(figure(bound.measured, beside=_allowed(bound)), bound.unit)
+    text = figure(bound.measured, beside=_allowed(bound))
+    if bound.unit == "%" and text == "100" and bound.measured < 100:
+        text = f"{bound.measured:.5g}"  # a few that weren't are not rounded away
+    return with_unit(text, bound.unit)
 
 
 def allowed(bound: Bound) -> str:
@@ -165,22 +168,26 @@ def counts(run: Run) -> Counts:
     )
 
 
+def ran(case: Case) -> bool:
+    """Whether any of its tests did. One that hasn't run has not passed, nor has it failed."""
+    return any(test.outcome != "skipped" for test in case.tests)
+
+
 def headline(run: Run) -> Headline:
     """What all cases together say. A verdict of isolation counts only where nothing else failed."""
     verdicts = _verdicts(run)
     found = [verdict.text for verdict in verdicts]
-    failed = [case_name(case) for case in run.cases if not case.passed]
+    failed = [case_name(case) for case in run.cases if ran(case) and not case.passed]
+    missing = [case_name(case) for case in run.cases if not ran(case)]
+    rest = _rest(run, failed, missing)
     states = {verdict.state for verdict in verdicts}
     if VerdictState.NOT_ISOLATED in states:
-        return Headline(Tone.BAD, "Tenants are not isolated", found + _failed(failed, run))
+        return Headline(Tone.BAD, "Tenants are not isolated", found + rest)
     if failed:
-        return Headline(
-            Tone.BAD,
-            f"{len(failed)} of {many(len(run.cases), 'case')} failed",
-            _failed(failed, run) + found,
-        )
-    if run.incomplete or not run.cases:
-        return Headline(Tone.OPEN, "The run is not complete", [*_failed(failed, run), *found])
+        text = f"{len(failed)} of {many(len(run.cases), 'case')} failed"
+        return Headline(Tone.BAD, text, rest + found)
+    if run.incomplete or missing or not run.cases:
+        return Headline(Tone.OPEN, "The run is not complete", rest + found)
     if VerdictState.CANNOT_TELL in states:
         return Headline(Tone.OPEN, "All cases passed; isolation can't be told from noise", found)
     if VerdictState.ISOLATED in states:
@@ -193,8 +200,10 @@ def _verdicts(run: Run) -> list[Verdict]:
     return [case.verdict for case in run.cases if case.verdict is not None]
 
 
-def _failed(failed: list[str], run: Run) -> list[str]:
+def _rest(run: Run, failed: list[str], missing: list[str]) -> list[str]:
     said = [f"Failed: {'; '.join(failed)}."] if failed else []
+    if missing:
+        said.append(f"Not run: {'; '.join(missing)}.")
     if run.incomplete:
         said.append(run.incomplete)
     elif not run.cases:

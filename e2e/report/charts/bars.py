@@ -1,30 +1,34 @@
 """Bars side by side; what they are compared with stands wide and pale behind them."""
 
+import os.path
 import xml.etree.ElementTree as ET
 from typing import Final
 
 from e2e.report.charts.frame import Frame, Size
 from e2e.report.charts.lines import line_styles
-from e2e.report.charts.svg import add, cut, width
+from e2e.report.charts.svg import LETTER, add, cut, place, width
 from e2e.report.words import figure, with_unit
 from e2e.results import Chart
 
+WIDE_ENOUGH: Final = 90.0
+"""To write a name level, cut where it is longer."""
 LEVEL_ROOM: Final = 6.0
 """Between two names that are written level."""
-SLANTED_LETTERS: Final = 18
+UPRIGHT_LETTERS: Final = 18
 LETTER_HEIGHT: Final = 12.0
 
 
 def draw_bars(chart: Chart, size: Size, label: str) -> ET.Element:
     room = (size.width - 60) / len(chart.bars)
-    level = all(width(name) + LEVEL_ROOM <= room for name in chart.bars)
-    longest = max(min(len(name), SLANTED_LETTERS) for name in chart.bars)
-    below = 26.0 if level else 18.0 + width("n" * longest)
+    names = short(chart.bars)
+    level = room >= WIDE_ENOUGH or all(width(name) + LEVEL_ROOM <= room for name in names)
+    longest = max(min(len(name), UPRIGHT_LETTERS) for name in names)
+    below = 26.0 if level else 18.0 + longest * LETTER
     frame = Frame(chart, size, above=0, below=below, label=label)
     room = (frame.right - frame.left) / len(chart.bars)
     _bars(frame, room)
     add(frame.svg, "line", class_="axis", x1=frame.left, x2=frame.right, y1=frame.y(0), y2=frame.y(0))
-    _names(frame, room, level=level)
+    _names(frame, room, names, level=level)
     frame.limits()
     return frame.svg
 
@@ -64,24 +68,24 @@ def _bar(frame: Frame, start: float, wide: float, value: float, style: str, name
     add(shape, "title", f"{name}: {with_unit(figure(value), frame.chart.unit)}")
 
 
-def _names(frame: Frame, room: float, *, level: bool) -> None:
+def short(names: list[str]) -> list[str]:
+    """Without the words at their start that all have, such as the run that made a tenant's namespace."""
+    common = os.path.commonprefix(names).rpartition("-")[0] if len(names) > 1 else ""
+    return [name[len(common) + 1 :] for name in names] if common else names
+
+
+def _names(frame: Frame, room: float, names: list[str], *, level: bool) -> None:
     every = 1 if level else -(-LETTER_HEIGHT // room)  # rounded up
-    for number, name in enumerate(frame.chart.bars):
+    for number, name in enumerate(names):
         if number % every:
             continue
         x = frame.left + (number + 0.5) * room
         if level:
-            add(frame.svg, "text", name, class_="tick", x=x, y=frame.bottom + 18, text_anchor="middle")
-            continue
-        y = frame.bottom + 10
-        text = add(
-            frame.svg,
-            "text",
-            cut(name, width("n" * SLANTED_LETTERS)),
-            class_="tick",
-            x=x + 4,
-            y=y,
-            text_anchor="end",
-            transform=f"rotate(-90 {x + 4:.1f} {y:.1f})",
-        )
-        add(text, "title", name)
+            text = add(frame.svg, "text", cut(name, room - LEVEL_ROOM), class_="tick", text_anchor="middle")
+            text.attrib |= {"x": place(x), "y": place(frame.bottom + 18)}
+        else:
+            text = add(
+                frame.svg, "text", cut(name, UPRIGHT_LETTERS * LETTER), class_="tick", text_anchor="end"
+            )
+            text.set("transform", f"translate({place(x + 4)} {place(frame.bottom + 10)}) rotate(-90)")
+        add(text, "title", frame.chart.bars[number])

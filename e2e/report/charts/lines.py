@@ -1,5 +1,6 @@
 """Lines over time, with spans shaded and moments marked."""
 
+import itertools
 import math
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
@@ -14,7 +15,8 @@ from e2e.results import Chart, Line, Moment
 
 STYLES: Final = 6
 """Lines that differ in colour and in dashes; see the page's style."""
-SPAN_STYLES: Final = 4
+SPAN_STYLES: Final = {"quiet": 0, "not held": 1, "held": 2}
+"""Those that most charts have look the same in all; others take what is left."""
 MOMENT_ROWS: Final = 6
 MUTED_PIXELS: Final = 3
 COLUMN_PIXELS: Final = 10
@@ -48,7 +50,9 @@ def _extent(chart: Chart) -> tuple[float, float]:
 def span_styles(chart: Chart) -> dict[str, int]:
     """By the spans' names, in order of their first."""
     names = dict.fromkeys(span.name for span in chart.spans)
-    return {name: number % SPAN_STYLES for number, name in enumerate(names)}
+    known = {SPAN_STYLES[name] for name in names if name in SPAN_STYLES}
+    free = itertools.cycle([style for style in (3, 0, 1, 2) if style not in known] or [3])
+    return {name: SPAN_STYLES[name] if name in SPAN_STYLES else next(free) for name in names}
 
 
 def line_styles(chart: Chart) -> dict[int, int]:
@@ -125,17 +129,18 @@ def _rows(moments: Sequence[Moment], x: Scale, right: float) -> list[int | None]
 
 def _moments(frame: Frame, x: Scale, rows: Sequence[int | None]) -> None:
     moments = sorted(frame.chart.moments, key=lambda moment: moment.at)
+    lines, labels = add(frame.svg, "g"), add(frame.svg, "g")
     for moment, row in zip(moments, rows, strict=True):
         text = moment_text(moment, frame.chart.x)
         at = x(moment.at)
         kind = moment.kind.value.replace(" ", "-")
         top = frame.top if row is None else 14.0 + row * LABEL_HEIGHT
-        group = add(frame.svg, "g", class_=f"moment {kind}")
+        group = add(lines, "g", class_=f"moment {kind}")
         add(group, "title", f"{text} {moment.text}".strip())
         add(group, "line", x1=at, x2=at, y1=top - (0 if row is None else 8), y2=frame.bottom)
         if row is not None:
             start = min(at + 4, frame.right - width(text) + 4)
-            add(group, "text", text, class_="halo", x=start, y=top)
+            add(labels, "text", text, class_=f"halo moment {kind}", x=start, y=top)
 
 
 def _columns(frame: Frame, x: Scale) -> None:
