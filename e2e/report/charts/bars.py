@@ -1,6 +1,6 @@
 """Bars side by side; what they are compared with stands wide and pale behind them."""
 
-import os.path
+import itertools
 import xml.etree.ElementTree as ET
 from typing import Final
 
@@ -70,8 +70,12 @@ def _bar(frame: Frame, start: float, wide: float, value: float, style: str, name
 
 def short(names: list[str]) -> list[str]:
     """Without the words at their start that all have, such as the run that made a tenant's namespace."""
-    common = os.path.commonprefix(names).rpartition("-")[0] if len(names) > 1 else ""
-    return [name[len(common) + 1 :] for name in names] if common else names
+    words = [name.split("-") for name in names]
+    alike = itertools.takewhile(lambda column: len(set(column)) == 1, zip(*words, strict=False))
+    common = len(list(alike))
+    if common >= min(map(len, words)):
+        return names
+    return ["-".join(each[common:]) for each in words]
 
 
 def _names(frame: Frame, room: float, names: list[str], *, level: bool) -> None:
