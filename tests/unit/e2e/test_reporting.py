@@ -49,6 +49,7 @@ class Session:
 
     def __init__(self, pytester: pytest.Pytester, **modules: str) -> None:
         self._pytester = pytester
+        pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
         pytester.makeconftest(CONFTEST)
         pytester.makepyfile(**modules)
         self.reports = pytester.path / "reports"
@@ -145,10 +146,9 @@ def test_a_module_that_cannot_be_collected_makes_the_run_incomplete(pytester: py
 
 
 def test_without_a_case_there_is_no_report(pytester: pytest.Pytester) -> None:
-    pytester.makeconftest(CONFTEST)
-    pytester.makepyfile("def test_it(): pass")
-    pytester.runpytest_inprocess(f"--reports={pytester.path}").assert_outcomes(passed=1)
-    assert not list(pytester.path.glob("e2e.*"))
+    session = Session(pytester, test_other="def test_it(): pass\n")
+    pytester.runpytest_inprocess(f"--reports={session.reports}").assert_outcomes(passed=1)
+    assert not session.reports.exists()
 
 
 def test_workers_leave_the_report_to_their_session(pytester: pytest.Pytester) -> None:
