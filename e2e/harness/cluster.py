@@ -1,8 +1,9 @@
 """The API server, by the official client: the few operations that tests need, on plain manifests."""
 
+import logging
 import secrets
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,13 +14,17 @@ from kubernetes.dynamic import DynamicClient, Resource
 from kubernetes.dynamic.exceptions import ForbiddenError, NotFoundError
 
 from e2e.cluster.settings import CONTEXT
+from e2e.harness import many
 from e2e.harness.wait import NotYet, wait_until
 
+LOG: Final = logging.getLogger(__name__)
 Manifest = dict[str, Any]
 REQUEST_TIMEOUT_SECONDS = 30
 QUOTA_IS_NEW: Final = "the quota is seconds old: try again"
 """The API server's mutating policies don't know a quota yet that its validating ones do."""
 QUOTA_KNOWN_SECONDS: Final = 10
+TELL_EVERY: Final = 20
+"""Pods that got ready since it was told last."""
 
 
 @dataclass(frozen=True)
@@ -221,38 +226,75 @@ class Cluster:
             poll_seconds=0.25,
         )
 
+    def wait_ready_in_each(
+        self, namespaces: Collection[str], *, selector: str = "", deadline_seconds: float = 120
+    ) -> list[Container]:
+        """The containers of the one pod of each namespace, as soon as all are Ready.
+
+        Raises:
+            DeadlineExceededError: with the state of the pods that are not.
+        """
+        told = 0
+
+        def ready() -> list[Container]:
+            nonlocal told
+            found = [
+                pod
+                for pod in self.objects(POD, selector=selector)
+                if pod["metadata"]["namespace"] in namespaces and "deletionTimestamp" not in pod["metadata"]
+            ]
+            waiting = [pod for pod in found if not is_ready(pod)]
+            are_ready = len(found) - len(waiting)
+            if are_ready >= told + TELL_EVERY:
+                told = are_ready
+                LOG.info("%d of %d pods are ready", are_ready, len(namespaces))
+            if waiting or len(found) != len(namespaces):
+                raise NotYet(f"{are_ready} of {len(namespaces)} are; {'; '.join(map(_state, waiting[:3]))}")
+            return [container for pod in found for container in _running(pod)]
+
+        return wait_until(
+            ready,
+            what=f"a Ready pod in each of {len(namespaces)} namespaces",
+            deadline_seconds=deadline_seconds,
+            poll_seconds=0.5,
+        )
+
     @contextmanager
     def temporary_namespaces(self, prefix: str, *suffixes: str) -> Iterator[list[str]]:
         """Namespaces ``PREFIX-RANDOM-SUFFIX``, gone with all that is in them at the end."""
         run = f"{prefix}-{secrets.token_hex(2)}"
         names = [f"{run}-{suffix}" for suffix in suffixes]
+        manifests: list[Manifest] = [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in names
+        ]
         try:
-            for name in names:
-                self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-            for name in names:
-                self._wait_for_pods(name)
+            many.each(self.apply, manifests)
+            self._wait_for_accounts(names)
             yield names
         finally:
             self.delete_namespaces(names)
 
-    def _wait_for_pods(self, namespace: str) -> None:
+    def _wait_for_accounts(self, namespaces: Collection[str]) -> None:
         """Until pods are accepted there: a controller makes the account that they run as."""
-        wait_until(
-            lambda: not self.gone(SERVICE_ACCOUNT, "default", namespace),
-            what=f"the default ServiceAccount of {namespace}",
-            deadline_seconds=30,
-        )
 
-    def delete_namespaces(self, names: Iterable[str], *, deadline_seconds: float = 120) -> None:
+        def all_there() -> bool:
+            accounts = [each["metadata"] for each in self.objects(SERVICE_ACCOUNT)]
+            having = {each["namespace"] for each in accounts if each["name"] == "default"}
+            if lacking := set(namespaces) - having:
+                raise NotYet(f"{len(lacking)} have none, such as {min(lacking)}")
+            return True
+
+        wait_until(all_there, what="the default ServiceAccount of new namespaces", deadline_seconds=60)
+
+    def delete_namespaces(self, names: Iterable[str], *, deadline_seconds: float = 180) -> None:
         """Deletes namespaces with all that is in them and waits until they are gone."""
         remaining = set(names)
-        for name in remaining:
-            self.delete(NAMESPACE, name)
+        many.each(lambda name: self.delete(NAMESPACE, name), remaining)
 
         def all_gone() -> bool:
             remaining.intersection_update(item["metadata"]["name"] for item in self.objects(NAMESPACE))
             if remaining:
-                raise NotYet(", ".join(sorted(remaining)))
+                raise NotYet(f"{len(remaining)} are left, such as {min(remaining)}")
             return True
 
         wait_until(

@@ -24,6 +24,16 @@ HELD_WEIGHT: Final = 2
 """The least of cgroup v1; on v2 it is 1."""
 WITHIN_SHARE: Final = "WithinShare"
 POLL_SECONDS: Final = 0.05
+REQUEST_MILLISECONDS: Final = 20.0
+"""CPU time of an agent's request."""
+
+
+@dataclass(frozen=True)
+class Customers:
+    """What one tenant's ask of it, all together."""
+
+    requests_per_second: float
+    cpu_milliseconds: float = REQUEST_MILLISECONDS
 
 
 def tell(told: Iterable[Tenant], request: Request) -> None:
@@ -148,15 +158,21 @@ def scene(
     served: Sequence[Tenant],
     *,
     hogs: int,
-    requests_per_second: float,
+    customers: Sequence[Customers],
     seconds: float,
-    cpu_milliseconds: float = loads.REQUEST_MILLISECONDS,
 ) -> Iterator[Scene]:
-    """The first of these tenants noisy when told to, the others under load for so long at most."""
+    """The first of these tenants noisy when told to, the others under load for so long at most.
+
+    Args:
+        customers: of each tenant that is not noisy.
+    """
     noisy, quiet = served[:hogs], served[hogs:]
     containers = [item for tenant in served for item in cluster.running(tenant.name)]
     agent = the_only(node_agents, {item.node for item in containers})
-    targets = [loads.target(each, requests_per_second, cpu_milliseconds) for each in quiet]
+    targets = [
+        loads.target(each, of.requests_per_second, of.cpu_milliseconds)
+        for each, of in zip(quiet, customers, strict=True)
+    ]
     with driver_pod.load(targets, seconds) as load:
         made = Scene(cluster, noisy, quiet, load, agent, containers)
         try:

@@ -20,8 +20,6 @@ from e2e.load.plan import Connected, Plan, Sample, Started, Target, Told, decode
 DRIVER: Final = "driver"
 RESOURCES: Final = {"requests": {"cpu": "300m", "memory": "64Mi"}}
 """Ten times what it uses: in latencies its own waiting would look like the victims'."""
-REQUEST_MILLISECONDS: Final = 20.0
-"""CPU time of an agent's request, where a test doesn't say another."""
 ANSWERED_SECONDS: Final = 3.0
 """After these a request is counted as answered late or never."""
 MARGIN_SECONDS: Final = 30.0
@@ -232,7 +230,7 @@ def manifest(namespace: str) -> Manifest:
 def target(
     tenant: Tenant,
     requests_per_second: float,
-    cpu_milliseconds: float = REQUEST_MILLISECONDS,
+    cpu_milliseconds: float,
     *,
     agent: str = AGENT,
 ) -> Target:

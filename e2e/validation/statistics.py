@@ -1,0 +1,164 @@
+"""Percentiles and ratios of them, and how far they can be trusted.
+
+Requests of one window are not independent: what disturbs one disturbs its neighbours. So intervals come from
+a bootstrap in two stages: whole windows are drawn with replacement, then requests within each (Davison and
+Hinkley, Bootstrap Methods and their Application, 3.8). With few windows such an interval is rather too
+narrow: four can be drawn in 35 ways. Below ``LEAST_WINDOWS`` there is none.
+"""
+
+import itertools
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+RESAMPLES: Final = 1000
+LEAST_WINDOWS: Final = 2
+MOST_HALVINGS: Final = 200
+CONFIDENCE: Final = 0.95
+_TAILS: Final = (100 * (1 - CONFIDENCE) / 2, 100 * (1 + CONFIDENCE) / 2)
+
+Groups: TypeAlias = Sequence[Sequence[float]]
+"""One sequence of latencies for each window."""
+_Array: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
+
+
+class TooFewError(ValueError):
+    """Too little was measured to say anything; the text says what is missing."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure and the interval of 95 % confidence around it."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def half_width(self) -> float:
+        return (self.high - self.low) / 2
+
+
+@dataclass(frozen=True)
+class NoiseFloor:
+    """Quiet windows against each other: how much a ratio varies while nothing changes.
+
+    Attributes:
+        halves: odd windows against even ones.
+        most: a ratio of two random halves is within a factor of this in 95 % of halvings; 1.0 is no noise.
+    """
+
+    halves: float
+    most: float
+
+
+def percentile(of: Sequence[float], percent: float) -> float:
+    """By linear interpolation.
+
+    Raises:
+        TooFewError: of nothing.
+    """
+    if not len(of):
+        raise TooFewError("no request was answered")
+    return float(np.percentile(np.asarray(of), percent))
+
+
+def estimate(groups: Groups, percent: float, seed: int = 1) -> Estimate:
+    """A percentile over all windows.
+
+    Raises:
+        TooFewError: fewer windows than ``LEAST_WINDOWS``, or an empty one.
+    """
+    arrays = _arrays(groups)
+    drawn = _resampled(arrays, percent, np.random.default_rng(seed))
+    return _interval(percentile(np.concatenate(arrays).tolist(), percent), drawn)
+
+
+def ratio(of: Groups, to: Groups, percent: float, seed: int = 1) -> Estimate:
+    """One percentile of some windows to the same of others, such as held to quiet.
+
+    Raises:
+        TooFewError: as for ``estimate``.
+    """
+    above, below = _arrays(of), _arrays(to)
+    generator = np.random.default_rng(seed)
+    drawn = _resampled(above, percent, generator) / _resampled(below, percent, generator)
+    value = np.percentile(np.concatenate(above), percent) / np.percentile(np.concatenate(below), percent)
+    return _interval(float(value), drawn)
+
+
+def noise_floor(quiet: Groups, percent: float, seed: int = 1) -> NoiseFloor:
+    """
+    Raises:
+        TooFewError: with fewer than four windows there are no two halves with a spread of their own.
+    """
+    if len(quiet) < 2 * LEAST_WINDOWS:
+        raise TooFewError(f"{len(quiet)} quiet windows: two halves need {2 * LEAST_WINDOWS} at least")
+    arrays = _arrays(quiet)
+
+    def between(half: Sequence[int]) -> float:
+        rest = [index for index in range(len(arrays)) if index not in half]
+        first, second = (
+            np.percentile(np.concatenate([arrays[index] for index in some]), percent) for some in (half, rest)
+        )
+        return float(first / second)
+
+    halvings = list(itertools.islice(itertools.combinations(range(len(arrays)), len(arrays) // 2), 5000))
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    some = chance.sample(halvings, min(MOST_HALVINGS, len(halvings)))
+    factors = [max(found, 1 / found) for found in map(between, some)]
+    return NoiseFloor(halves=between(range(0, len(arrays), 2)), most=percentile(factors, 100 * CONFIDENCE))
+
+
+def trend_per_minute(starts: Sequence[float], values: Sequence[float]) -> float:
+    """By how much a figure of the windows rises in a minute: the median of the slopes between any two
+    (Theil-Sen), which a single bad window doesn't change.
+
+    Args:
+        starts: seconds.
+    """
+    slopes = [
+        (later - earlier) / (end - start) * 60
+        for (start, earlier), (end, later) in itertools.combinations(zip(starts, values, strict=True), 2)
+        if end != start
+    ]
+    return percentile(slopes, 50) if slopes else 0.0
+
+
+def _arrays(groups: Groups) -> list[_Array]:
+    if len(groups) < LEAST_WINDOWS:
+        raise TooFewError(f"{len(groups)} windows: an interval needs {LEAST_WINDOWS} at least")
+    if not all(len(group) for group in groups):
+        raise TooFewError("in one window no request was answered")
+    return [np.asarray(group, dtype=np.float64) for group in groups]
+
+
+def _resampled(arrays: list[_Array], percent: float, generator: np.random.Generator) -> _Array:
+    lengths = np.array([len(array) for array in arrays])
+    begins = np.cumsum(lengths) - lengths
+    pool = np.concatenate(arrays)
+    found = np.empty(RESAMPLES)
+    for turn in range(RESAMPLES):
+        windows = generator.integers(0, len(arrays), len(arrays))
+        sizes = lengths[windows]
+        within = generator.random(int(sizes.sum())) * np.repeat(sizes, sizes)
+        found[turn] = _quantile(pool[np.repeat(begins[windows], sizes) + within.astype(np.int64)], percent)
+    return found
+
+
+def _quantile(of: _Array, percent: float) -> float:
+    """As numpy's by linear interpolation, in a third of its time."""
+    place = (len(of) - 1) * percent / 100
+    low = int(place)
+    high = min(low + 1, len(of) - 1)
+    parted = np.partition(of, (low, high))
+    return float(parted[low] + (parted[high] - parted[low]) * (place - low))
+
+
+def _interval(value: float, drawn: _Array) -> Estimate:
+    low, high = np.percentile(drawn, _TAILS)
+    # with few windows the percentiles of the resamples can miss what they were drawn from
+    return Estimate(value, min(value, float(low)), max(value, float(high)))
