@@ -36,7 +36,7 @@ test: check up ## Everything: linters, set-up, all tests on the cluster.
 	$(VENV)/python -m e2e.cgroup2vm
 	$(VENV)/pytest e2e
 
-e2e: up ## The isolation cases on the cluster. CASES="2 5" and TENANTS="2 20" choose.
+e2e: up ## The isolation cases on the cluster; reports/e2e.html. CASES="2 5", TENANTS="2 20" choose.
 	$(VENV)/pytest $(E2E) $(addprefix --tenants=,$(TENANTS))
 
 bench: up ## Figures of the operator on the cluster.

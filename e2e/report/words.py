@@ -84,6 +84,11 @@ def with_unit(value: str, unit: str) -> str:
     return value + unit if unit == "m" else f"{value}\N{NO-BREAK SPACE}{unit}"
 
 
+def unit_name(unit: str) -> str:
+    """Where it stands alone."""
+    return {"m": "milli-CPU", "s": "seconds"}.get(unit, unit)
+
+
 def measured(bound: Bound) -> str:
     text = figure(bound.measured, beside=_allowed(bound))
     if bound.unit == "%" and text == "100" and bound.measured < 100:

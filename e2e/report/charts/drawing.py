@@ -9,7 +9,7 @@ from markupsafe import Markup
 from e2e.report.charts.bars import draw_bars
 from e2e.report.charts.frame import NARROW, WIDE
 from e2e.report.charts.lines import draw_lines, line_styles, moment_text, span_styles
-from e2e.report.words import figure, many
+from e2e.report.words import figure, many, unit_name
 from e2e.results import Chart, Line
 
 
@@ -45,7 +45,7 @@ class Drawn(NamedTuple):
 def draw(chart: Chart) -> Drawn:
     has_points = any(line.points for line in chart.lines)
     drawer = draw_bars if chart.bars else draw_lines
-    label = f"{chart.title}, in {chart.unit}" if chart.unit else chart.title
+    label = f"{chart.title}, in {unit_name(chart.unit)}" if chart.unit else chart.title
     pictures = [_markup(drawer(chart, size, label)) for size in (WIDE, NARROW)] if has_points else []
     moments = sorted(chart.moments, key=lambda moment: moment.at)
     return Drawn(

@@ -10,7 +10,7 @@ from e2e.report.charts import axis
 from e2e.report.charts.axis import Scale
 from e2e.report.charts.frame import LABEL_HEIGHT, Frame, Size
 from e2e.report.charts.svg import add, cut, path, width
-from e2e.report.words import figure, with_unit
+from e2e.report.words import figure, unit_name, with_unit
 from e2e.results import Chart, Line, Moment
 
 STYLES: Final = 6
@@ -90,8 +90,15 @@ def _x_axis(frame: Frame, x: Scale) -> None:
             y=frame.bottom + 16,
             text_anchor="middle",
         )
-    name = "seconds" if chart.x == "s" else chart.x
-    add(frame.svg, "text", name, class_="tick", x=frame.right, y=frame.bottom + 31, text_anchor="end")
+    add(
+        frame.svg,
+        "text",
+        unit_name(chart.x),
+        class_="tick",
+        x=frame.right,
+        y=frame.bottom + 31,
+        text_anchor="end",
+    )
 
 
 def _line(frame: Frame, x: Scale, line: Line) -> None:
