@@ -4,7 +4,7 @@ import pytest
 
 from e2e.harness.fixtures import *  # noqa: F403 - fixtures are found by name
 
-pytest_plugins = ["e2e.harness.recording"]
+pytest_plugins = ["e2e.harness.recording", "e2e.harness.reporting", "e2e.harness.progress"]
 
 DEFAULT_TENANTS = [20]
 NIGHTLY_TENANTS = [10, 50]
