@@ -10,6 +10,7 @@ import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import comb
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -106,10 +107,7 @@ def noise_floor(quiet: Groups, percent: float, seed: int = 1) -> NoiseFloor:
         )
         return float(first / second)
 
-    halvings = list(itertools.islice(itertools.combinations(range(len(arrays)), len(arrays) // 2), 5000))
-    chance = random.Random(seed)  # noqa: S311 - no secret
-    some = chance.sample(halvings, min(MOST_HALVINGS, len(halvings)))
-    factors = [max(found, 1 / found) for found in map(between, some)]
+    factors = [max(found, 1 / found) for found in map(between, _halvings(len(arrays), seed))]
     return NoiseFloor(halves=between(range(0, len(arrays), 2)), most=percentile(factors, 100 * CONFIDENCE))
 
 
@@ -126,6 +124,14 @@ def trend_per_minute(starts: Sequence[float], values: Sequence[float]) -> float:
         if end != start
     ]
     return percentile(slopes, 50) if slopes else 0.0
+
+
+def _halvings(count: int, seed: int) -> list[Sequence[int]]:
+    """The indices of one half, for all ways to halve so many windows, or for as many random ways."""
+    if comb(count, count // 2) <= MOST_HALVINGS:
+        return list(itertools.combinations(range(count), count // 2))
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    return [chance.sample(range(count), count // 2) for _ in range(MOST_HALVINGS)]
 
 
 def _arrays(groups: Groups) -> list[_Array]:

@@ -71,3 +71,13 @@ def test_the_trend_is_that_of_most_windows() -> None:
     assert statistics.trend_per_minute([0, 60, 120, 180], [10, 11, 12, 13]) == pytest.approx(1.0)
     assert statistics.trend_per_minute([0, 60, 120, 180, 240], [10, 11, 99, 13, 14]) == pytest.approx(1.0)
     assert statistics.trend_per_minute([0], [10]) == 0.0
+
+
+def test_every_window_is_in_either_half_alike() -> None:
+    """Of many ways to halve, those that are looked at must not all have the first windows on one side."""
+    count = 17
+
+    halves = statistics._halvings(count, seed=1)
+
+    for window in range(count):
+        assert 0.3 < sum(window in half for half in halves) / len(halves) < 0.65
