@@ -14,7 +14,7 @@ from e2e.harness.node_agent import NodeAgent
 from e2e.harness.services import Services
 from e2e.harness.sessions import Sessions
 
-pytest_plugins = ["e2e.harness.recording"]
+pytest_plugins = ["e2e.harness.recording", "e2e.harness.reporting", "e2e.harness.progress"]
 
 DEFAULT_TENANTS = [10]
 NIGHTLY_TENANTS = [10, 50]
