@@ -152,7 +152,13 @@ class NodeCgroups:
             CgroupError: when the cgroup of one of them is not there (it has ended, or runs elsewhere).
         """
         wanted = sorted(set(containers))
-        return parse_readings(node_bash(self.node, READ_SCRIPT, stdin="\n".join(self.paths(wanted))), wanted)
+        output = node_bash(self.node, READ_SCRIPT, stdin="\n".join(self.paths(wanted)))
+        clock, _, lines = output.partition("\n")
+        contents = parse_contents(lines)
+        try:
+            return {item: parse_reading(float(clock), contents.get(item.id, {})) for item in wanted}
+        except KeyError as error:
+            raise CgroupError(f"{self.node}: no file {error} in the cgroup of a container") from error
 
     def paths(self, containers: Iterable[Container]) -> list[str]:
         """The files that their readings are made from, below /sys/fs/cgroup.
@@ -162,7 +168,7 @@ class NodeCgroups:
         """
         wanted = sorted(set(containers))
         directories = [path for container in wanted for path in self.directories(container, wanted)]
-        return [f"{path}/{file}" for path in directories for file in FILES]
+        return [f"{path}/{file}" for path in directories for file in FILES if _may_have(path, file)]
 
     def count(self, containers: Iterable[Container]) -> dict[Container, Count]:
         """The containers' processes and open files, from /proc.
@@ -255,20 +261,6 @@ def node_bash(node: str, script: str, *arguments: str, stdin: str = "", timeout_
     return done.stdout
 
 
-def parse_readings(output: str, containers: Iterable[Container]) -> dict[Container, Reading]:
-    """From the node's clock and, in further lines, what ``grep -H '' PATH...`` prints.
-
-    Raises:
-        CgroupError: when a file of one of the containers is missing.
-    """
-    clock, _, lines = output.partition("\n")
-    contents = parse_contents(lines)
-    try:
-        return {item: parse_reading(float(clock), contents.get(item.id, {})) for item in containers}
-    except KeyError as error:
-        raise CgroupError(f"no file {error} in the cgroup of a container") from error
-
-
 def parse_contents(lines: str) -> dict[str, dict[str, str]]:
     """What ``grep -H '' PATH...`` prints, as container id → file name → content."""
     contents: dict[str, dict[str, str]] = {}
@@ -337,6 +329,12 @@ def _io_pairs(content: str) -> list[dict[str, int]]:
         for line in content.splitlines()
         if "=" in line
     ]
+
+
+def _may_have(directory: str, file: str) -> bool:
+    """A hierarchy of version 1 has the files of its own controller."""
+    hierarchy = directory.partition("/")[0]
+    return hierarchy in {".", file.partition(".")[0]}
 
 
 def _container_id(path: str) -> str:
