@@ -158,9 +158,10 @@ def _of_nodes(facts: Facts, tenants: int, *, local: bool) -> Iterator[Problem]:
     usable = _usable(facts.nodes)
     if not usable:
         yield Problem("no node is Ready and takes pods", "kubectl get nodes")
-    for where, why in sorted(facts.images_missing.items()):
+    if facts.images_missing:
+        lacking = [f"  {where} ({why})" for where, why in sorted(facts.images_missing.items())]
         yield Problem(
-            f"no image on {where} ({why})",
+            "\n".join(["images that nodes have not and can't get:", *lacking]),
             "make up"
             if local
             else "push the images, which make up builds, to a registry of yours and name it: --image-registry"
