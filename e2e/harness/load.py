@@ -18,8 +18,11 @@ from e2e.harness.wait import DeadlineExceededError
 from e2e.load.plan import Connected, Plan, Sample, Started, Target, Told, decode, encode_plan
 
 DRIVER: Final = "driver"
-RESOURCES: Final = {"requests": {"cpu": "300m", "memory": "64Mi"}}
-"""Ten times what it uses: in latencies its own waiting would look like the victims'."""
+RESOURCES: Final = {"requests": {"cpu": "100m", "memory": "64Mi"}}
+"""Several times what it uses, and it runs in short slices: in latencies its own waiting would look like the
+victims'. It tells how late it was."""
+TOLD_SECONDS: Final = 1.0
+"""After these most of what was due is answered and told."""
 ANSWERED_SECONDS: Final = 3.0
 """After these a request is counted as answered late or never."""
 MARGIN_SECONDS: Final = 30.0
