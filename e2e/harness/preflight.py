@@ -51,7 +51,7 @@ class Room:
 
 A_TENANT: Final = Room(1, 5, 16 * 2**20)
 """The least: one agent with the requests that `e2e.harness.tenants.quota` gives it."""
-THE_REST: Final = Room(4, 320, 512 * 2**20)
+THE_REST: Final = Room(4, 255, 400 * 2**20)
 """Redis, PostgreSQL with its janitor, the load driver, and a stressor."""
 
 

@@ -67,7 +67,7 @@ def test_a_whole_cluster_has_no_problem() -> None:
             "at least for 14 pods, where there is room for 10",
             "TENANTS",
         ),
-        ({"nodes": [node("one", cpu="400m")]}, "at least for 370m of CPU", "TENANTS"),
+        ({"nodes": [node("one", cpu="400m")]}, "at least for 305m of CPU", "TENANTS"),
     ],
 )
 def test_what_is_missing_is_named(change: dict[str, Any], what: str, remedy: str) -> None:
