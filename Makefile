@@ -43,7 +43,7 @@ test: check up ## Everything: linters, set-up, all tests on the cluster.
 	$(VENV)/python -m e2e.cgroup2vm
 	$(VENV)/pytest e2e
 
-e2e: $(if $(TARGET),tools,up) ## The isolation cases. CASES="2 5" TENANTS="2 20" choose; on a cluster of yours: CONTEXT=NAME.
+e2e: $(if $(TARGET),tools,up) ## The isolation cases; reports/e2e.html. CASES="2 5" TENANTS="2 20" choose; on a cluster of yours: CONTEXT=NAME.
 	$(VENV)/pytest $(E2E) $(addprefix --tenants=,$(TENANTS)) $(if $(NIGHTLY),--nightly) $(CLUSTER_OPTIONS)
 
 e2e-nightly: ## The same in its long form, an hour and more.

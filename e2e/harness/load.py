@@ -216,16 +216,15 @@ class DriverPod:
 def driver_pod(cluster: Cluster) -> Iterator[DriverPod]:
     """Running, in a namespace of its own that is no tenant's."""
     with cluster.temporary_namespaces("load", DRIVER) as (namespace,):
-        cluster.apply(manifest(namespace))
+        cluster.apply(sleeper(DRIVER, namespace, RESOURCES))
         cluster.wait_ready(namespace, 1)
         yield DriverPod(cluster, namespace)
 
 
-def manifest(namespace: str) -> Manifest:
-    """A pod in which drivers can be run."""
-    pod = tenants.agent(DRIVER, namespace, resources=RESOURCES)
+def sleeper(name: str, namespace: str, resources: tenants.Resources) -> Manifest:
+    """A pod that does nothing by itself, in which drivers can be run."""
+    pod = tenants.agent(name, namespace, resources=resources)
     (container,) = pod["spec"]["containers"]
-    del container["args"]
     container |= {"image": TENANT.current, "command": ["sleep", "infinity"]}
     return pod
 
