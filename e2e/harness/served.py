@@ -5,7 +5,16 @@ import logging
 import secrets
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -14,9 +23,10 @@ from e2e.cluster.deploy import TENANT
 from e2e.harness import canaries, many, tenants
 from e2e.harness.administration import StoreCredentials, administrator
 from e2e.harness.canaries import Finding, Search
-from e2e.harness.cluster import Cluster, Manifest
+from e2e.harness.cluster import POD, Cluster, Manifest
 from e2e.harness.rollout import roll_out
 from e2e.harness.services import Services, secret
+from e2e.harness.wait import NotYet, wait_until
 from e2e.tenant import tokens
 from e2e.tenant.client import Address, Customer, customer
 from e2e.tenant.protocol import Introduce, Recall, Remember, State, Whoami
@@ -34,6 +44,7 @@ GRACE_SECONDS: Final = 10
 LEASE_SECONDS: Final = 6
 """Of sessions in the stores: how long those of a dead agent stay."""
 START_SECONDS: Final = 120
+END_SECONDS_PER_AGENT: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -147,12 +158,36 @@ def serving(
             step("have quota and Secret")
             roll_out(cluster, [agent(name, services) for name in names])
             step("answer")
-            yield made
-            step.restart()
+            try:
+                yield made
+            finally:
+                step.restart()
+                _end_agents(cluster, names)
         step("are gone")
     finally:
         # last: while an agent runs it may still add to what is removed here
         asyncio.run(_expel(services, made))
+
+
+def _end_agents(cluster: Cluster, names: Collection[str]) -> None:
+    """Ends the pods of these namespaces in order. A namespace with pods in it takes half of their grace more
+    to go (the namespace controller looks again only then), and a second round of requests."""
+
+    def theirs() -> list[Manifest]:
+        return [pod["metadata"] for pod in cluster.objects(POD) if pod["metadata"]["namespace"] in names]
+
+    def all_gone() -> bool:
+        if left := theirs():
+            raise NotYet(f"{len(left)} are left")
+        return True
+
+    many.each(lambda pod: cluster.delete(POD, pod["name"], pod["namespace"]), theirs())
+    wait_until(
+        all_gone,
+        what="the agents to end",
+        deadline_seconds=GRACE_SECONDS + END_SECONDS_PER_AGENT * len(names),
+        poll_seconds=0.5,
+    )
 
 
 class _Steps:
