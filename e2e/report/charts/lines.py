@@ -44,7 +44,7 @@ def _extent(chart: Chart) -> tuple[float, float]:
     places += [place for span in chart.spans for place in (span.start, span.end)]
     places += [moment.at for moment in chart.moments]
     low, high = min(places), max(places)
-    return (low, high) if high > low else (low, low + 1)
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
 def span_styles(chart: Chart) -> dict[str, int]:
