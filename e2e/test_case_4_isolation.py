@@ -1,7 +1,6 @@
 """Case 4, isolation under sustained load: two tenants burn all they can get among quiet ones that serve their
 customers, while their quotas only observe and while they are enforced, in turn."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -10,6 +9,7 @@ import pytest
 
 from e2e.harness import isolation
 from e2e.harness.cluster import NODE, Cluster, Container
+from e2e.harness.interleaving import Interleaved, at_most_seconds, interleaved
 from e2e.harness.isolation import Scene
 from e2e.harness.load import DriverPod
 from e2e.harness.node_agent import NodeAgent
@@ -19,11 +19,10 @@ from e2e.harness.services import Services
 from e2e.harness.specification import (
     DEGRADATION_AT_MOST_PERCENT,
     FOUND_WITHIN_SECONDS,
-    MITIGATED_WITHIN_SECONDS,
     RECOVERED_WITHIN_SECONDS,
     RESPONSE_WITHIN_SECONDS,
 )
-from e2e.results import MomentKind, Recorder
+from e2e.results import Recorder
 from e2e.validation import charts
 from e2e.validation.verdict import Validation, validate
 from e2e.validation.windows import Kind, Window, order
@@ -44,8 +43,6 @@ SMALL_PER_SECOND: Final = 5.0
 LOADED_PART: Final = 0.16
 """Of the node's CPUs, by all requests together: everybody stays well under its share."""
 MOST_PER_SECOND: Final = 2.0
-SETTLED_SECONDS: Final = 2.0
-"""After noise that nobody held: for what is queued."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +52,8 @@ class Length:
     rounds: int
     window_seconds: float
 
-    @property
-    def at_most_seconds(self) -> float:
-        """With all waits between the windows."""
-        return (4 * self.rounds + 1) * (self.window_seconds + SETTLED_SECONDS) + self.rounds * 60 + 60
 
-
-SHORT: Final = Length(rounds=3, window_seconds=6.0)
+SHORT: Final = Length(rounds=2, window_seconds=6.0)
 NIGHTLY: Final = Length(rounds=11, window_seconds=20.0)
 """Fifteen minutes of windows."""
 
@@ -74,14 +66,14 @@ class Found:
         agents, small: of the tenants with requests of an agent's size, and with small ones.
     """
 
-    windows: list[Window]
+    run: Interleaved
     agents: Validation
     small: Validation | None
 
 
 @pytest.fixture(scope="module")
-def length(request: pytest.FixtureRequest) -> Length:
-    return NIGHTLY if request.config.getoption("--nightly", default=False) else SHORT
+def length(nightly: bool) -> Length:
+    return NIGHTLY if nightly else SHORT
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +110,7 @@ def scene(
             served,
             hogs=HOGS,
             customers=customers,
-            seconds=length.at_most_seconds,
+            seconds=at_most_seconds(len(order(length.rounds)), length.window_seconds),
         ) as made:
             yield made
 
@@ -126,11 +118,12 @@ def scene(
 @pytest.fixture(scope="module")
 def found(scene: Scene, length: Length, small: int, record: Recorder) -> Found:
     """All windows, in turn."""
-    windows = [_window(scene, kind, length.window_seconds, record) for kind in order(length.rounds)]
+    run = interleaved(scene, order(length.rounds), length.window_seconds)
+    windows = run.windows
     names = [victim.name for victim in scene.victims]
     of_agents, of_small = names[: len(names) - small], names[len(names) - small :]
     made = Found(
-        windows,
+        run,
         validate([window.of(of_agents) for window in windows]),
         validate([window.of(of_small) for window in windows]) if small else None,
     )
@@ -140,7 +133,11 @@ def found(scene: Scene, length: Length, small: int, record: Recorder) -> Found:
         charts.over_time({name: answered[name] for name in of_agents}, windows, scene.moments),
         charts.by_kind(made.agents),
     ]
-    record.figures |= {"windows": [(each.kind, each.start, each.seconds) for each in windows]}
+    record.figures |= {
+        "windows": [(each.kind, each.start, each.seconds) for each in windows],
+        "held_after_seconds": run.held_after_seconds,
+        "given_back_after_seconds": run.given_back_after_seconds,
+    }
     record.figures["driver_late_ms"] = sorted(scene.load.late_ms)[int(len(scene.load.late_ms) * 0.99)]
     for name, validation in (("agents", made.agents), ("small", made.small)):
         if validation is not None:
@@ -148,35 +145,11 @@ def found(scene: Scene, length: Length, small: int, record: Recorder) -> Found:
     return made
 
 
-def _window(scene: Scene, kind: Kind, seconds: float, record: Recorder) -> Window:
-    if kind is Kind.QUIET:
-        return _measured(scene, kind, seconds)
-    scene.enforce("Enforce" if kind is Kind.HELD else "Observe")
-    with scene.noise():
-        if kind is Kind.HELD:
-            held = scene.wait_for(MomentKind.HELD, MITIGATED_WITHIN_SECONDS)
-            record.figures.setdefault("held_after_seconds", []).append(held)
-        made = _measured(scene, kind, seconds)
-    if kind is Kind.HELD:
-        back = scene.wait_for(MomentKind.GIVEN_BACK, RECOVERED_WITHIN_SECONDS)
-        record.figures.setdefault("given_back_after_seconds", []).append(back)
-    else:
-        time.sleep(SETTLED_SECONDS)
-    return made
-
-
-def _measured(scene: Scene, kind: Kind, seconds: float) -> Window:
-    start = scene.load.now
-    time.sleep(seconds)  # what is measured
-    answers = scene.answers(start, start + seconds)
-    return Window(kind, start, seconds, answers.answered, answers.failed)
-
-
 def test_every_quiet_tenants_customer_is_answered_in_time(found: Found, record: Recorder) -> None:
     """Nobody waits for 2 s, and no request is lost, whether or not the noise is held."""
     slowest = max(summary.most for summary in found.agents.summaries.values())
     record.bound("the slowest answer of all", slowest / 1000, "s", at_most=RESPONSE_WITHIN_SECONDS)
-    record.bound("requests without an answer", sum(map(_failed, found.windows)), "", at_most=0)
+    record.bound("requests without an answer", sum(map(_failed, found.run.windows)), "", at_most=0)
 
 
 def _failed(window: Window) -> int:
@@ -206,7 +179,7 @@ def test_held_noise_is_not_felt(found: Found, record: Recorder) -> None:
 
 def test_the_noise_is_held_and_given_back_in_time(found: Found, record: Recorder) -> None:
     """Every time, by the cgroup files."""
-    held, back = record.figures["held_after_seconds"], record.figures["given_back_after_seconds"]
+    held, back = found.run.held_after_seconds, found.run.given_back_after_seconds
     record.bound("from onset to hold, the slowest", max(held), "s", at_most=FOUND_WITHIN_SECONDS, goal=3)
     record.bound(
         "from quiet to give-back, the slowest", max(back), "s", at_most=RECOVERED_WITHIN_SECONDS, goal=15

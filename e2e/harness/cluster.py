@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from kubernetes import config
+from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
 from kubernetes.dynamic import DynamicClient, Resource
 from kubernetes.dynamic.exceptions import ForbiddenError, NotFoundError
+from urllib3.exceptions import HTTPError
 
-from e2e.cluster.settings import CONTEXT
 from e2e.harness import many
+from e2e.harness.target import LOCAL, Target, with_registry
 from e2e.harness.wait import NotYet, wait_until
 
 LOG: Final = logging.getLogger(__name__)
@@ -74,20 +76,23 @@ class NoClusterError(Exception):
 class Cluster:
     """One cluster, as its administrator."""
 
-    def __init__(self, context: str = CONTEXT) -> None:
+    def __init__(self, target: Target = LOCAL) -> None:
         """
         Raises:
             NoClusterError: when the kubeconfig has no such context or the API server doesn't answer.
         """
-        self.context = context
+        self.target = target
+        self.context = target.context
         try:
-            client = config.new_client_from_config(context=context)
+            client = config.new_client_from_config(target.kubeconfig or None, context=target.context)
             # an API server that was made anew on the same port would be misread from a kept cache
             self._client = DynamicClient(client)
             self._client.resources.invalidate_cache()
-        except (ConfigException, OSError) as error:
+        except (ConfigException, OSError, HTTPError, ApiException) as error:
+            where = f" of {target.kubeconfig}" if target.kubeconfig else ""
+            hint = "run 'make up'" if target == LOCAL else "see what kubectl says there"
             raise NoClusterError(
-                f"no cluster answers in context {context}: run 'make up' ({error})"
+                f"no cluster answers in context {target.context}{where}: {hint} ({error})"
             ) from error
 
     @property
@@ -100,13 +105,18 @@ class Cluster:
         """How to get at the API server: a ``kubernetes.client.Configuration``."""
         return self._client.configuration
 
+    @property
+    def kubectl_command(self) -> tuple[str, ...]:
+        """What kubectl's arguments are put behind."""
+        return self.target.kubectl
+
     def kubectl(self, *arguments: str, timeout_seconds: float = 60) -> str:
         """What kubectl prints.
 
         Raises:
             subprocess.CalledProcessError: when it fails; ``stderr`` says why.
         """
-        command = ["kubectl", "--context", self.context, *arguments]
+        command = [*self.kubectl_command, *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=timeout_seconds)
         return done.stdout
 
@@ -124,7 +134,7 @@ class Cluster:
             def applied(manifest: Manifest = manifest, resource: Resource = resource) -> bool:
                 try:
                     resource.server_side_apply(
-                        manifest,
+                        with_registry(manifest, self.target.image_registry),
                         namespace=manifest["metadata"].get("namespace"),
                         field_manager=manager,
                         force_conflicts=True,

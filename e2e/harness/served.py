@@ -7,8 +7,8 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from e2e.cluster.deploy import TENANT
 from e2e.harness import canaries, many, tenants
@@ -92,6 +92,8 @@ class Terms:
         cpu, memory: the limits.
         requested_cpu: small by default, so that a hundred tenants fit on two cores beside what else is there.
         requested_memory: about what an idle agent uses.
+        held: whether there is a quota; without one the pod declares its requests itself.
+        further: fields of the spec.
     """
 
     cpu: str = "500m"
@@ -99,15 +101,25 @@ class Terms:
     requested_cpu: str = "4m"
     requested_memory: str = "32Mi"
     weight: int = DEFAULT_WEIGHT
+    held: bool = True
+    further: Mapping[str, Any] = field(default_factory=dict)
 
     def quota(self, tenant: str) -> Manifest:
         return tenants.quota(
             tenant,
             cpu=self.cpu,
             memory=self.memory,
-            requests={"cpu": self.requested_cpu, "memory": self.requested_memory},
+            requests=self._requests(),
             weight=self.weight,
+            **self.further,
         )
+
+    def declared(self) -> tenants.Resources | None:
+        """What the tenant's pods say themselves."""
+        return None if self.held else {"requests": self._requests()}
+
+    def _requests(self) -> Mapping[str, str]:
+        return {"cpu": self.requested_cpu, "memory": self.requested_memory}
 
 
 @contextmanager
@@ -140,7 +152,10 @@ def serving(
 
             def start(pair: tuple[Tenant, Terms]) -> None:
                 tenant, own = pair
-                cluster.apply(own.quota(tenant.name), credentials(tenant), agent(tenant.name, services))
+                quota = [own.quota(tenant.name)] if own.held else []
+                cluster.apply(
+                    *quota, credentials(tenant), agent(tenant.name, services, resources=own.declared())
+                )
 
             many.each(start, zip(made, of_each, strict=True))
             step("have quota, Secret and pod")
@@ -229,15 +244,22 @@ def credentials(tenant: Tenant) -> Manifest:
     )
 
 
-def agent(tenant: str, services: Services, name: str = AGENT, *, restarts: bool = True) -> Manifest:
+def agent(
+    tenant: str,
+    services: Services,
+    name: str = AGENT,
+    *,
+    restarts: bool = True,
+    resources: tenants.Resources | None = None,
+) -> Manifest:
     """The pod of one of the tenant's agents.
 
     Args:
         restarts: whether the kubelet starts it anew after its end.
+        resources: those that it declares itself.
     """
-    manifest = tenants.agent(name, tenant, arguments=(), scratch=True)
+    manifest = tenants.agent(name, tenant, resources=resources, scratch=True)
     (container,) = manifest["spec"]["containers"]
-    del container["args"]
     probe = {"httpGet": {"path": "/healthz", "port": tenants.PORT}}
     container |= {
         "image": TENANT.current,
