@@ -3,15 +3,20 @@
 import shlex
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime
 from typing import Final
 
+from e2e import report
 from e2e.demo import isolation, limits
 from e2e.demo.terminal import Terminal
 from e2e.harness.cluster import Cluster, NoClusterError
 from e2e.harness.controller import find_controller
+from e2e.harness.figures import REPORTS, machine
 from e2e.harness.limit_watch import LimitsMissingError
 from e2e.harness.load import LoadFailedError
 from e2e.harness.wait import DeadlineExceededError
+from e2e.results import Run
 
 
 def main() -> int:
@@ -29,8 +34,19 @@ def main() -> int:
 
 
 def show(cluster: Cluster, terminal: Terminal) -> None:
-    isolation.show(cluster, terminal)
+    started, start = datetime.now(UTC), time.monotonic()
+    case = isolation.show(cluster, terminal)
+    run = Run(
+        started=started.isoformat(timespec="seconds"),
+        seconds=time.monotonic() - start,
+        command="make demo",
+        machine=machine(cluster.version),
+        cases=[case],
+    )
+    paths = report.write(run, REPORTS, "demo")
     hog = limits.show(cluster, terminal)
+    terminal.title("The report of quiet and noisy, with charts, to open in a browser:")
+    terminal.say(f"  {paths.html}")
     terminal.title("That was it; the cluster stays up. What to try next:")
     terminal.say(NEXT.format(hog=hog.pod))
 
