@@ -1,6 +1,5 @@
 """The API server, by the official client: the few operations that tests need, on plain manifests."""
 
-import logging
 import secrets
 import subprocess
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -19,14 +18,11 @@ from e2e.harness import many
 from e2e.harness.target import LOCAL, Target, with_registry
 from e2e.harness.wait import NotYet, wait_until
 
-LOG: Final = logging.getLogger(__name__)
 Manifest = dict[str, Any]
 REQUEST_TIMEOUT_SECONDS = 30
 QUOTA_IS_NEW: Final = "the quota is seconds old: try again"
 """The API server's mutating policies don't know a quota yet that its validating ones do."""
 QUOTA_KNOWN_SECONDS: Final = 10
-TELL_EVERY: Final = 20
-"""Pods that got ready since it was told last."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +205,11 @@ class Cluster:
 
     def running(self, namespace: str, *, selector: str = "") -> list[Container]:
         """Every running container of a namespace, init containers that stay (sidecars) included."""
-        return [container for pod in self.pods(namespace, selector=selector) for container in _running(pod)]
+        return [
+            container
+            for pod in self.pods(namespace, selector=selector)
+            for container in running_containers(pod)
+        ]
 
     def wait_ready(
         self, namespace: str, count: int, *, selector: str = "", deadline_seconds: float = 120
@@ -225,48 +225,15 @@ class Cluster:
             waiting = [pod for pod in pods if not is_ready(pod)]
             if waiting or len(pods) != count:
                 raise NotYet(
-                    f"{len(pods) - len(waiting)} of {count} are; {'; '.join(map(_state, waiting[:3]))}"
+                    f"{len(pods) - len(waiting)} of {count} are; {'; '.join(map(state, waiting[:3]))}"
                 )
-            return [container for pod in pods for container in _running(pod)]
+            return [container for pod in pods for container in running_containers(pod)]
 
         return wait_until(
             ready,
             what=f"{count} Ready pods in namespace {namespace}",
             deadline_seconds=deadline_seconds,
             poll_seconds=0.25,
-        )
-
-    def wait_ready_in_each(
-        self, namespaces: Collection[str], *, selector: str = "", deadline_seconds: float = 120
-    ) -> list[Container]:
-        """The containers of the one pod of each namespace, as soon as all are Ready.
-
-        Raises:
-            DeadlineExceededError: with the state of the pods that are not.
-        """
-        told = 0
-
-        def ready() -> list[Container]:
-            nonlocal told
-            found = [
-                pod
-                for pod in self.objects(POD, selector=selector)
-                if pod["metadata"]["namespace"] in namespaces and "deletionTimestamp" not in pod["metadata"]
-            ]
-            waiting = [pod for pod in found if not is_ready(pod)]
-            are_ready = len(found) - len(waiting)
-            if are_ready >= told + TELL_EVERY:
-                told = are_ready
-                LOG.info("%d of %d pods are ready", are_ready, len(namespaces))
-            if waiting or len(found) != len(namespaces):
-                raise NotYet(f"{are_ready} of {len(namespaces)} are; {'; '.join(map(_state, waiting[:3]))}")
-            return [container for pod in found for container in _running(pod)]
-
-        return wait_until(
-            ready,
-            what=f"a Ready pod in each of {len(namespaces)} namespaces",
-            deadline_seconds=deadline_seconds,
-            poll_seconds=0.5,
         )
 
     @contextmanager
@@ -330,7 +297,8 @@ def is_ready(pod: Manifest) -> bool:
     return (condition(pod, "Ready") or {}).get("status") == "True"
 
 
-def _running(pod: Manifest) -> list[Container]:
+def running_containers(pod: Manifest) -> list[Container]:
+    """Those of a pod, init containers that stay (sidecars) included."""
     status = pod.get("status", {})
     return [
         Container(
@@ -346,7 +314,7 @@ def _running(pod: Manifest) -> list[Container]:
     ]
 
 
-def _state(pod: Manifest) -> str:
+def state(pod: Manifest) -> str:
     """Why a pod isn't Ready, in a few words."""
     status = pod.get("status", {})
     reasons = [

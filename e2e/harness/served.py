@@ -15,6 +15,7 @@ from e2e.harness import canaries, many, tenants
 from e2e.harness.administration import StoreCredentials, administrator
 from e2e.harness.canaries import Finding, Search
 from e2e.harness.cluster import Cluster, Manifest
+from e2e.harness.rollout import roll_out
 from e2e.harness.services import Services, secret
 from e2e.tenant import tokens
 from e2e.tenant.client import Address, Customer, customer
@@ -150,16 +151,20 @@ def serving(
             step("are let into the services")
             of_each = [(terms or {}).get(suffix, Terms(cpu=cpu, memory=memory)) for suffix in suffixes]
 
-            def start(pair: tuple[Tenant, Terms]) -> None:
+            def prepare(pair: tuple[Tenant, Terms]) -> None:
                 tenant, own = pair
                 quota = [own.quota(tenant.name)] if own.held else []
-                cluster.apply(
-                    *quota, credentials(tenant), agent(tenant.name, services, resources=own.declared())
-                )
+                cluster.apply(*quota, credentials(tenant))
 
-            many.each(start, zip(made, of_each, strict=True))
-            step("have quota, Secret and pod")
-            cluster.wait_ready_in_each(names, deadline_seconds=START_SECONDS)
+            many.each(prepare, zip(made, of_each, strict=True))
+            step("have quota and Secret")
+            roll_out(
+                cluster,
+                [
+                    agent(tenant.name, services, resources=own.declared())
+                    for tenant, own in zip(made, of_each, strict=True)
+                ],
+            )
             step("answer")
             yield made
             step.restart()

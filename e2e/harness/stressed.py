@@ -11,6 +11,7 @@ from e2e.harness.cluster import TENANT_QUOTA, Cluster, Container, Manifest, cond
 from e2e.harness.load import Answers, DriverPod
 from e2e.harness.node_agent import NodeAgent, the_only
 from e2e.harness.noise import HARMS, LEAST_WEIGHT, WITHIN_SHARE, YIELDS
+from e2e.harness.rollout import roll_out
 from e2e.harness.served import Tenant
 from e2e.harness.services import Services
 from e2e.harness.stress import Stressor
@@ -133,8 +134,8 @@ def scene(
         served.serving(cluster, services, "stress", *suffixes, terms=terms) as quiet,
         cluster.temporary_namespaces("stress", *map(str, stressors)) as culprits,
     ):
-        many.each(lambda name: cluster.apply(stress.quota(name), stress.pod(name)), culprits)
-        cluster.wait_ready_in_each(culprits, deadline_seconds=served.START_SECONDS)
+        many.each(lambda name: cluster.apply(stress.quota(name)), culprits)
+        roll_out(cluster, [stress.pod(name) for name in culprits])
         names = [*culprits, *(tenant.name for tenant in quiet)]
         containers = [container for name in names for container in cluster.running(name)]
         made = Scene(
