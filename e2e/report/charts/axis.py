@@ -70,9 +70,8 @@ def within(low: float, high: float, most_ticks: int, *, seconds: bool) -> list[f
 
 def _step(extent: float, most_ticks: int, steps: tuple[float, ...] = ()) -> float:
     least = extent / max(most_ticks - 1, 1)
-    for step in steps:
-        if step >= least >= steps[0] / 10:
-            return step
+    if steps and steps[0] / 2 < least <= steps[-1]:
+        return next(step for step in steps if step >= least)
     magnitude = 10.0 ** math.floor(math.log10(least))
     return next(each * magnitude for each in ROUND if each * magnitude >= least * (1 - 1e-9))
 

@@ -33,10 +33,12 @@ NARROW: Final = Size("narrow", width=350, plot_height=200, x_ticks=5, y_ticks=5)
 class Frame:
     """The y axis, drawn; ``left`` to ``right`` and ``top`` to ``bottom`` is where figures go."""
 
-    def __init__(self, chart: Chart, size: Size, *, above: float, below: float, label: str) -> None:
+    def __init__(
+        self, chart: Chart, size: Size, *, above: float, below: float, label: str, right: float = RIGHT
+    ) -> None:
         """
         Args:
-            above, below: room for what stands over and under the plot.
+            above, below, right: room for what stands around the plot.
             label: what a screen reader says of the picture.
         """
         self.chart = chart
@@ -49,7 +51,7 @@ class Frame:
         self.top = above + 12 + (LABEL_HEIGHT * len(self._outside))
         self.bottom = self.top + size.plot_height
         self.left = max(width(text) for text in labels) + 10
-        self.right = size.width - RIGHT
+        self.right = size.width - right
         self.y = Scale(ticks[0], ticks[-1], self.bottom, self.top, chart.logarithmic)
         height = self.bottom + below
         self.svg = ET.Element(

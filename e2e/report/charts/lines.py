@@ -8,7 +8,7 @@ from typing import Final
 
 from e2e.report.charts import axis
 from e2e.report.charts.axis import Scale
-from e2e.report.charts.frame import LABEL_HEIGHT, Frame, Size
+from e2e.report.charts.frame import LABEL_HEIGHT, RIGHT, Frame, Size
 from e2e.report.charts.svg import add, cut, path, width
 from e2e.report.words import figure, unit_name, with_unit
 from e2e.results import Chart, Line, Moment
@@ -21,13 +21,22 @@ MOMENT_ROWS: Final = 6
 MUTED_PIXELS: Final = 3
 COLUMN_PIXELS: Final = 10
 BELOW: Final = 36.0
+LEFT: Final = 40.0
+"""About what the y axis needs."""
+BOLD: Final = 1.1
+"""Times the width of letters that aren't."""
 
 
 def draw_lines(chart: Chart, size: Size, label: str) -> ET.Element:
     low, high = _extent(chart)
-    rows = _rows(chart.moments, Scale(low, high, 40, size.width - 14), size.width - 14)
+    about = Scale(low, high, LEFT, size.width - RIGHT)
+    beyond = max((about(each.at) + _room(each, chart.x) - about.end for each in chart.moments), default=0)
+    about = about._replace(end=about.end - max(beyond, 0))
+    rows = _rows(chart, about)
     used = 1 + max((row for row in rows if row is not None), default=-1)
-    frame = Frame(chart, size, above=used * LABEL_HEIGHT, below=BELOW, label=label)
+    frame = Frame(
+        chart, size, above=used * LABEL_HEIGHT, below=BELOW, right=size.width - about.end, label=label
+    )
     x = Scale(low, high, frame.left, frame.right)
     _spans(frame, x)
     _x_axis(frame, x)
@@ -44,7 +53,7 @@ def _extent(chart: Chart) -> tuple[float, float]:
     places += [place for span in chart.spans for place in (span.start, span.end)]
     places += [moment.at for moment in chart.moments]
     low, high = min(places), max(places)
-    return (low, high) if high > low else (low, low + 1)
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
 def span_styles(chart: Chart) -> dict[str, int]:
@@ -120,17 +129,23 @@ def moment_text(moment: Moment, unit: str) -> str:
     return f"{moment.kind} {time}"
 
 
-def _rows(moments: Sequence[Moment], x: Scale, right: float) -> list[int | None]:
-    """The row over the plot of each moment's label; None where there is no room for one."""
+def _room(moment: Moment, unit: str) -> float:
+    return width(moment_text(moment, unit)) * BOLD + 8
+
+
+def _rows(chart: Chart, x: Scale) -> list[int | None]:
+    """The row over the plot of each moment's label; None where there is no room for one.
+
+    A moment's line goes down from its label, so no row below it may have one in its way.
+    """
     ends = [-math.inf] * MOMENT_ROWS
     rows: list[int | None] = []
-    for moment in sorted(moments, key=lambda moment: moment.at):
-        room = width(moment_text(moment, "s"))
-        start = min(x(moment.at), right - room)
-        row = next((row for row, end in enumerate(ends) if start > end), None)
-        if row is not None:
-            ends[row] = start + room + 8
-        rows.append(row)
+    for moment in sorted(chart.moments, key=lambda moment: moment.at):
+        at = x(moment.at)
+        row = 1 + max((row for row, end in enumerate(ends) if end >= at), default=-1)
+        rows.append(row if row < MOMENT_ROWS else None)
+        if row < MOMENT_ROWS:
+            ends[row] = at + _room(moment, chart.x)
     return rows
 
 
@@ -146,8 +161,7 @@ def _moments(frame: Frame, x: Scale, rows: Sequence[int | None]) -> None:
         add(group, "title", f"{text} {moment.text}".strip())
         add(group, "line", x1=at, x2=at, y1=top - (0 if row is None else 8), y2=frame.bottom)
         if row is not None:
-            start = min(at + 4, frame.right - width(text) + 4)
-            add(labels, "text", text, class_=f"halo moment {kind}", x=start, y=top)
+            add(labels, "text", text, class_=f"halo moment {kind}", x=at + 4, y=top)
 
 
 def _columns(frame: Frame, x: Scale) -> None:

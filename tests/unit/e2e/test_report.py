@@ -250,6 +250,13 @@ def test_ticks_enclose_all_values(values: list[float]) -> None:
     assert not positive or (logarithmic[0] <= min(positive) and max(positive) <= logarithmic[-1])
 
 
+@pytest.mark.parametrize("length", [0.3, 1.8, 9, 60, 300, 900, 5000])
+def test_an_axis_of_seconds_has_ticks(length: float) -> None:
+    ticks = axis.within(0, length, 11, seconds=True)
+    assert 4 <= len(ticks) <= 11
+    assert 0 <= ticks[0] <= ticks[-1] <= length * 1.001
+
+
 def test_labels_are_moved_apart() -> None:
     assert apart([10, 11, 100], 13, 200) == [10, 23, 100]
     assert apart([100, 99], 13, 100) == [100, 87]
