@@ -95,24 +95,32 @@ def serving(
     Raises:
         DeadlineExceededError: when an agent doesn't get ready, with the state of its pod.
     """
+    with admitted(cluster, services, prefix, *suffixes) as made:
+        for tenant in made:
+            cluster.apply(
+                tenants.quota(tenant.name, cpu=cpu, memory=memory),
+                credentials(tenant),
+                agent(tenant.name, services),
+            )
+        for tenant in made:
+            cluster.wait_ready(tenant.name, 1, deadline_seconds=START_SECONDS)
+        yield made
+
+
+@contextmanager
+def admitted(cluster: Cluster, services: Services, prefix: str, *suffixes: str) -> Iterator[list[Tenant]]:
+    """Tenants with a namespace and rights in the services, without quota or agents; gone at the end with all
+    that they have by then."""
     with cluster.temporary_namespaces(prefix, *suffixes) as names:
         made = [new(cluster, name) for name in names]
         asyncio.run(_admit(services, made))
         try:
-            for tenant in made:
-                cluster.apply(
-                    tenants.quota(tenant.name, cpu=cpu, memory=memory),
-                    credentials(tenant),
-                    agent(tenant.name, services),
-                )
-            for tenant in made:
-                cluster.wait_ready(tenant.name, 1, deadline_seconds=START_SECONDS)
             yield made
         finally:
             for tenant in made:
                 for pod in cluster.pods(tenant.name):
                     cluster.delete(POD, pod["metadata"]["name"], tenant.name)
-            asyncio.run(_expel(services, made))
+            asyncio.run(expel(services, made))
 
 
 def new(cluster: Cluster, name: str) -> Tenant:
@@ -132,7 +140,8 @@ async def _admit(services: Services, made: Sequence[Tenant]) -> None:
             await all_of_it.admit(tenant.name, tenant.stores)
 
 
-async def _expel(services: Services, made: Sequence[Tenant]) -> None:
+async def expel(services: Services, made: Sequence[Tenant]) -> None:
+    """Takes tenants out of the services with all that they have there."""
     async with administrator(services) as all_of_it:
         for tenant in made:
             await all_of_it.expel(tenant.name)

@@ -1,0 +1,89 @@
+"""That no tenant has another's data, as every case with tenants that serve customers shows at its end.
+
+contamination = Contamination(tenants)
+contamination.plant()
+...                                        # customers with contamination.witness(tenant)
+contamination.search(services)
+contamination.note(record)
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
+
+from e2e.harness import canaries
+from e2e.harness.administration import administrator
+from e2e.harness.canaries import Finding, Search
+from e2e.harness.served import Tenant
+from e2e.harness.services import Services
+from e2e.results import Recorder
+
+PLACES: Final = (canaries.REPLY, canaries.REDIS, canaries.POSTGRES)
+SHOWN: Final = 5
+
+
+class Contamination:
+    """One canary per tenant, planted, and looked for in every reply, key and row."""
+
+    def __init__(self, made: Sequence[Tenant]) -> None:
+        self._tenants = made
+        self._found = Search({tenant.name: tenant.canary for tenant in made})
+
+    def plant(self) -> None:
+        """Has each agent keep its tenant's canary in its context, in Redis and in PostgreSQL.
+
+        Raises:
+            OSError, websockets.InvalidStatus: when an agent doesn't answer.
+        """
+
+        async def all_of_them() -> None:
+            await asyncio.gather(*(tenant.plant() for tenant in self._tenants))
+
+        asyncio.run(all_of_them())
+
+    def witness(self, tenant: Tenant) -> Callable[[str], None]:
+        """Looks at each message that a customer of the tenant gets: for ``Tenant.customer``."""
+
+        def look(reply: str) -> None:
+            self._found.look(Finding(tenant.name, canaries.REPLY, reply))
+
+        return look
+
+    def search(self, services: Services, *, answering: Collection[Tenant] | None = None) -> None:
+        """Has agents say all that they say, and looks at every key and every row. May be called more than
+        once: what was found stays found.
+
+        Args:
+            answering: whose agents are asked; all by default, fewer where some are gone by now.
+        """
+        asyncio.run(self._search(services, self._tenants if answering is None else answering))
+
+    async def _search(self, services: Services, answering: Collection[Tenant]) -> None:
+        await asyncio.gather(*(tenant.inspect(self._found) for tenant in answering))
+        async with administrator(services) as all_of_it:
+            keys = await all_of_it.keys(tenant.name for tenant in self._tenants)
+            for finding in (*keys, *await all_of_it.rows()):
+                self._found.look(finding)
+
+    def note(self, record: Recorder) -> None:
+        """Notes what was found, as bounds.
+
+        Raises:
+            BoundMissedError: when a canary was found with another tenant, or one wasn't found where it had
+                been planted: such a search is blind.
+        """
+        strangers, unseen = self._found.strangers, self._found.unseen(PLACES)
+        record.figures["contamination"] = {
+            "looked_at": dict(self._found.looked_at),
+            "strangers": [str(each) for each in strangers[:SHOWN]],
+        }
+        for stranger in strangers[:SHOWN]:
+            record.notes.append(str(stranger))
+        record.bound("canaries found with another tenant", len(strangers), "", at_most=0)
+        seen = len(self._tenants) * len(PLACES) - len(unseen)
+        record.bound(
+            "own canaries found in reply, Redis and PostgreSQL",
+            seen,
+            "",
+            at_least=len(self._tenants) * len(PLACES),
+        )
