@@ -7,6 +7,7 @@ from e2e.harness.fixtures import *  # noqa: F403 - fixtures are found by name
 pytest_plugins = ["e2e.harness.recording"]
 
 DEFAULT_TENANTS = [20]
+DEFAULT_ROUNDS = 10
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -18,6 +19,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"run each case with N tenants; may be given more than once (default: {DEFAULT_TENANTS}, or what"
         " the case has in DEFAULT_TENANTS; a case that can't have another number has it in TENANTS)",
     )
+    parser.addoption(
+        "--rounds",
+        type=int,
+        default=DEFAULT_ROUNDS,
+        metavar="N",
+        help="in how many rounds tenants come and go in case 7 (default: %(default)s; nightly: 100)",
+    )
+
+
+@pytest.fixture(scope="session")
+def rounds(request: pytest.FixtureRequest) -> int:
+    """Of churn."""
+    return int(request.config.getoption("--rounds"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

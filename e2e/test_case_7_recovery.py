@@ -134,10 +134,10 @@ def agent_pod(tenant: Tenant, services: Services, way: Way) -> Manifest:
     return manifest
 
 
-def quota(tenant: Tenant, request_millicores: int) -> Manifest:
+def quota(tenant: Tenant, request_millicores: int, limit_millicores: int = CPU_MILLICORES) -> Manifest:
     return tenants.quota(
         tenant.name,
-        cpu=f"{CPU_MILLICORES}m",
+        cpu=f"{limit_millicores}m",
         memory=str(MEMORY_BYTES),
         requests={"cpu": f"{request_millicores}m", "memory": "16Mi"},
         budget={"cpu": "1", "memory": "256Mi", "pods": 2},
@@ -302,7 +302,7 @@ def test_a_newcomer_finds_no_room_beside_them(platform: Platform) -> None:
     """A new tenant that needs half of what the others have waits."""
     newcomer = platform.newcomer
     platform.cluster.apply(
-        quota(newcomer, platform.newcomer_millicores),
+        quota(newcomer, platform.newcomer_millicores, 1000),
         served.credentials(newcomer),
         agent_pod(newcomer, platform.services, Way.STOPPED),
     )

@@ -230,12 +230,12 @@ class Cluster:
             for name in names:
                 self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
             for name in names:
-                self._wait_for_pods(name)
+                self.wait_for_pods(name)
             yield names
         finally:
             self.delete_namespaces(names)
 
-    def _wait_for_pods(self, namespace: str) -> None:
+    def wait_for_pods(self, namespace: str) -> None:
         """Until pods are accepted there: a controller makes the account that they run as."""
         wait_until(
             lambda: not self.gone(SERVICE_ACCOUNT, "default", namespace),

@@ -61,7 +61,7 @@ class Crowd:
         self._run(self._each(tenant, Customer.fall_silent), ANSWER_SECONDS)
 
     def leave(self, tenant: Tenant) -> None:
-        """Forgets the tenant's sessions, and closes those that are open."""
+        """Forgets the tenant's sessions; those that are open are cut."""
         self._run(self._leave(tenant.name), ANSWER_SECONDS)
 
     def ended(self, tenant: Tenant) -> list[tuple[int | None, str]]:
@@ -103,7 +103,8 @@ class Crowd:
         return list(await asyncio.gather(*(each.closed() for each in self._sessions[tenant.name])))
 
     async def _leave(self, tenant: str) -> None:
-        self._sessions.pop(tenant, None)
+        for session in self._sessions.pop(tenant, ()):
+            session.cut()  # one that is silent would be waited for
         holders = self._holders.pop(tenant, [])
         for holder in holders:
             holder.cancel()

@@ -35,11 +35,15 @@ class Contamination:
         Raises:
             OSError, websockets.InvalidStatus: when an agent doesn't answer.
         """
+        asyncio.run(self.plant_all())
 
-        async def all_of_them() -> None:
-            await asyncio.gather(*(tenant.plant() for tenant in self._tenants))
+    async def plant_all(self) -> None:
+        """`plant`, for who awaits."""
+        await asyncio.gather(*(tenant.plant() for tenant in self._tenants))
 
-        asyncio.run(all_of_them())
+    def look(self, finding: Finding) -> None:
+        """Looks at something else that a tenant got."""
+        self._found.look(finding)
 
     def witness(self, tenant: Tenant) -> Callable[[str], None]:
         """Looks at each message that a customer of the tenant gets: for ``Tenant.customer``."""
@@ -56,10 +60,12 @@ class Contamination:
         Args:
             answering: whose agents are asked; all by default, fewer where some are gone by now.
         """
-        asyncio.run(self._search(services, self._tenants if answering is None else answering))
+        asyncio.run(self.search_all(services, answering=answering))
 
-    async def _search(self, services: Services, answering: Collection[Tenant]) -> None:
-        await asyncio.gather(*(tenant.inspect(self._found) for tenant in answering))
+    async def search_all(self, services: Services, *, answering: Collection[Tenant] | None = None) -> None:
+        """`search`, for who awaits."""
+        asked = self._tenants if answering is None else answering
+        await asyncio.gather(*(tenant.inspect(self._found) for tenant in asked))
         async with administrator(services) as all_of_it:
             keys = await all_of_it.keys(tenant.name for tenant in self._tenants)
             for finding in (*keys, *await all_of_it.rows()):
