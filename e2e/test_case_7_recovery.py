@@ -8,24 +8,37 @@ signal, its pod is deleted without grace. Meanwhile the node's kubelet is restar
 import asyncio
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from functools import partial
 from typing import Any
 
 import pytest
 from websockets.exceptions import WebSocketException
 
-from e2e.harness import canaries, footprint, recovery, served, tenants
+from e2e.harness import canaries, footprint, recovery, served
 from e2e.harness.administration import administrator
 from e2e.harness.cgroups import NodeCgroups, Reading
 from e2e.harness.cluster import POD, Cluster, Container, Manifest, condition, is_ready
-from e2e.harness.crowd import Crowd, crowd
+from e2e.harness.crowd import crowd
+from e2e.harness.departures import (
+    CPU_MILLICORES,
+    CRASHES,
+    LEAVES,
+    MEMORY_BYTES,
+    OUT_OF_MEMORY,
+    Platform,
+    Way,
+    agent_pod,
+    begin,
+    charts,
+    end,
+    keep_busy,
+    quota,
+)
 from e2e.harness.figures import machine
-from e2e.harness.footprint import Footprint, Watch, millicores
+from e2e.harness.footprint import Watch
 from e2e.harness.isolation import Contamination
 from e2e.harness.node_agent import NodeAgent, the_only
 from e2e.harness.recording import About
@@ -33,8 +46,8 @@ from e2e.harness.recovery import Aftermath
 from e2e.harness.served import AGENT, Tenant
 from e2e.harness.services import Services
 from e2e.harness.wait import NotYet, wait_until
-from e2e.results import Chart, Line, Moment, MomentKind, Recorder
-from e2e.tenant.protocol import Burn, Crash, Hold, Keep, Leave, Recall, Request
+from e2e.results import MomentKind, Recorder
+from e2e.tenant.protocol import Crash, Recall, Request
 
 CASE = About(
     7,
@@ -46,103 +59,10 @@ DEFAULT_TENANTS = [10]
 BACK_WITHIN_SECONDS = 30
 """The specification's bound for all of it."""
 GOAL_SECONDS = 10
-MIB = 1 << 20
-CPU_MILLICORES = 300
-MEMORY_BYTES = 96 * MIB
-HELD_BYTES = 24 * MIB
-OPEN_FILES = 40
-PROCESSES = 2
-SESSIONS = 3
-BURNED_PERCENT = 50
-"""Of one core, by all tenants together: enough to see it go, and not so much that the node is full."""
 FREE_PART = 0.9
 """Of what is left of the node's CPU, what the tenants request: a newcomer finds no room in the rest."""
-FINISHED_SECONDS = 2
-PING_SECONDS = 3
 SHORT_DEADLINE_SECONDS = 60
 POLL_SECONDS = 0.25
-
-
-class Way(StrEnum):
-    """How an agent ends."""
-
-    CRASH = "ends without a word"
-    OOM = "uses more memory than it may"
-    KILLED = "killed from outside"
-    DELETED = "pod deleted without grace"
-    LEAVE = "leaves in order"
-    STOPPED = "pod deleted"
-
-    @property
-    def restart_policy(self) -> str:
-        """Those that crash for good stay as they are, the others are started anew when they crash."""
-        return {Way.LEAVE: "OnFailure", Way.STOPPED: "Always"}.get(self, "Never")
-
-
-CRASHES = (Way.CRASH, Way.OOM, Way.KILLED, Way.DELETED)
-LEAVES = (Way.STOPPED, Way.LEAVE)
-
-
-@dataclass
-class Platform:
-    """Busy tenants, and what was there before them."""
-
-    cluster: Cluster
-    services: Services
-    people: Crowd
-    ways: dict[str, Way]
-    """How each tenant's agent is to end, by the tenant's name."""
-    made: Sequence[Tenant]
-    newcomer: Tenant
-    newcomer_millicores: int
-    contamination: Contamination
-    before: Footprint
-    agent: NodeAgent
-    watch: Watch
-    moments: list[tuple[float, MomentKind, str]] = field(default_factory=list)
-
-    def that(self, *ways: Way) -> list[Tenant]:
-        return [tenant for tenant in self.made if self.ways[tenant.name] in ways]
-
-    def staying(self) -> list[Tenant]:
-        return self.that(*LEAVES)
-
-    def container(self, tenant: Tenant) -> Container:
-        (container,) = self.cluster.running(tenant.name)
-        return container
-
-    def enter(self, tenant: Tenant) -> None:
-        self.people.enter(tenant, SESSIONS, self.contamination.witness(tenant))
-
-    def uids(self) -> frozenset[str]:
-        return frozenset(
-            pod["metadata"]["uid"] for tenant in self.made for pod in self.cluster.objects(POD, tenant.name)
-        )
-
-    def happened(self, kind: MomentKind, text: str) -> float:
-        """Now, and that it is to be seen on the charts."""
-        now = time.monotonic()
-        self.moments.append((now, kind, text))
-        return now
-
-
-def agent_pod(tenant: Tenant, services: Services, way: Way) -> Manifest:
-    manifest = served.agent(tenant.name, services)
-    manifest["spec"]["restartPolicy"] = way.restart_policy
-    (container,) = manifest["spec"]["containers"]
-    container["env"].append({"name": "PING_SECONDS", "value": str(PING_SECONDS)})
-    return manifest
-
-
-def quota(tenant: Tenant, request_millicores: int, limit_millicores: int = CPU_MILLICORES) -> Manifest:
-    return tenants.quota(
-        tenant.name,
-        cpu=f"{limit_millicores}m",
-        memory=str(MEMORY_BYTES),
-        requests={"cpu": f"{request_millicores}m", "memory": "16Mi"},
-        budget={"cpu": "1", "memory": "256Mi", "pods": 2},
-        cleanup={"ttlSecondsAfterFinished": FINISHED_SECONDS},
-    )
 
 
 @pytest.fixture(scope="module")
@@ -179,40 +99,18 @@ def platform(
             watch=Watch(agent.node),
         )
         with platform.watch.running():
-            start(platform, request)
+            begin(platform, request)
             yield platform
             record.charts.extend(charts(platform))
             record.figures["machine"] = machine(cluster.version)
             record.figures["ways"] = platform.ways
 
 
-def start(platform: Platform, request_millicores: int) -> None:
-    cluster, services = platform.cluster, platform.services
-    for tenant in platform.made:
-        cluster.apply(
-            quota(tenant, request_millicores),
-            served.credentials(tenant),
-            agent_pod(tenant, services, platform.ways[tenant.name]),
-        )
-    for tenant in platform.made:
-        cluster.wait_ready(tenant.name, 1, deadline_seconds=served.START_SECONDS)
-    platform.contamination.plant()
-    for tenant in platform.made:
-        platform.enter(tenant)
-        keep_busy(platform, tenant)
-
-
-def keep_busy(platform: Platform, tenant: Tenant) -> None:
-    percent = max(1, BURNED_PERCENT // len(platform.made))
-    for request in (Hold(HELD_BYTES), Keep(OPEN_FILES, PROCESSES), Burn(1, percent)):
-        platform.people.ask(tenant, request)
-
-
 def test_an_agent_that_crashes_comes_back_within_its_limits_and_serves(
     platform: Platform, record: Recorder
 ) -> None:
     """An agent that crashes, or is killed for want of memory, serves again within its limits."""
-    crashes: tuple[Request, ...] = (Crash(), Hold(2 * MEMORY_BYTES))
+    crashes: tuple[Request, ...] = (Crash(), OUT_OF_MEMORY)
     ends = dict(zip(platform.staying(), crashes, strict=False))
     before = {tenant: platform.container(tenant) for tenant in ends}
     limits = {tenant: limits_of(container) for tenant, container in before.items()}
@@ -337,27 +235,10 @@ def ended(platform: Platform, controller: Container) -> tuple[float, Aftermath]:
     with ThreadPoolExecutor() as threads:
         kubelet = threads.submit(recovery.restart_kubelet, platform.agent.node)
         for tenant in platform.made:
-            end(platform, tenant, platform.ways[tenant.name])
+            end(platform, tenant)
         last = time.monotonic()
         kubelet.result()
     return last, aftermath
-
-
-def end(platform: Platform, tenant: Tenant, way: Way) -> None:
-    match way:
-        case Way.CRASH:
-            platform.people.tell(tenant, Crash())
-        case Way.OOM:
-            platform.people.tell(tenant, Hold(2 * MEMORY_BYTES))
-        case Way.KILLED:
-            recovery.kill(platform.container(tenant))
-        case Way.DELETED:
-            path = f"/api/v1/namespaces/{tenant.name}/pods/{AGENT}"
-            platform.cluster.request("DELETE", path, {"gracePeriodSeconds": "0"})
-        case Way.LEAVE:
-            platform.people.tell(tenant, Leave())
-        case Way.STOPPED:
-            platform.cluster.delete(POD, AGENT, tenant.name)
 
 
 def test_all_is_as_it_was_before_they_came(
@@ -450,38 +331,3 @@ def test_nothing_of_them_is_in_the_services_and_nothing_was_mixed(
 def seconds_since(moment: float, rfc3339: str) -> float:
     """From a time.monotonic() of this process to what the API server wrote, in whole seconds."""
     return datetime.fromisoformat(rfc3339).timestamp() - (time.time() - time.monotonic() + moment)
-
-
-def charts(platform: Platform) -> list[Chart]:
-    """What all tenants used together, the newcomer left out."""
-    seen = platform.watch.seen
-    if len(seen) < 2:
-        return []
-    start = seen[0][0]
-    newcomers = {pod["metadata"]["uid"] for pod in platform.cluster.objects(POD, platform.newcomer.name)}
-    others = platform.before.pods.keys() | newcomers
-    moments = [Moment(at=at - start, kind=kind, text=text) for at, kind, text in platform.moments]
-    uses = [(at - start, each.besides(others)) for at, each in seen]
-    cpu = [
-        (at - start, millicores(earlier, later, others))
-        for (_, earlier), (at, later) in itertools.pairwise(seen)
-    ]
-
-    def chart(title: str, unit: str, *lines: Line) -> Chart:
-        return Chart(title=title, unit=unit, lines=list(lines), moments=moments)
-
-    return [
-        chart("CPU of all tenants", "m", Line(name="CPU", points=cpu)),
-        chart(
-            "Memory of all tenants",
-            "MiB",
-            Line(name="memory", points=[(at, use.memory_bytes / MIB) for at, use in uses]),
-        ),
-        chart(
-            "Threads, processes and open files of all tenants",
-            "",
-            Line(name="threads", points=[(at, use.threads) for at, use in uses]),
-            Line(name="processes", points=[(at, use.processes) for at, use in uses]),
-            Line(name="open files", points=[(at, use.open_files) for at, use in uses]),
-        ),
-    ]
