@@ -10,6 +10,7 @@ SHELL_SCRIPTS := .ci/run e2e/cgroup2vm/init $(wildcard e2e/cluster/recipes/*.sh 
 # make e2e CASES="2 5" TENANTS="2 20"
 CASES ?=
 TENANTS ?=
+ROUNDS ?=
 E2E := $(if $(CASES),$(foreach case,$(CASES),e2e/test_case_$(case)_*.py),e2e)
 
 .DEFAULT_GOAL := help
@@ -36,8 +37,8 @@ test: check up ## Everything: linters, set-up, all tests on the cluster.
 	$(VENV)/python -m e2e.cgroup2vm
 	$(VENV)/pytest e2e
 
-e2e: up ## The isolation cases on the cluster. CASES="2 5" and TENANTS="2 20" choose.
-	$(VENV)/pytest $(E2E) $(addprefix --tenants=,$(TENANTS))
+e2e: up ## The isolation cases on the cluster. CASES="2 5" and TENANTS="2 20" choose, ROUNDS=100 is for case 7.
+	$(VENV)/pytest $(E2E) $(addprefix --tenants=,$(TENANTS)) $(addprefix --rounds=,$(ROUNDS))
 
 bench: up ## Figures of the operator on the cluster.
 	@$(VENV)/python -m e2e.bench
