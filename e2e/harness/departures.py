@@ -95,10 +95,12 @@ class Platform:
         return now
 
 
-def agent_pod(tenant: Tenant, services: Services, way: Way) -> Manifest:
+def agent_pod(tenant: Tenant, services: Services, way: Way, request_millicores: int) -> Manifest:
     manifest = served.agent(tenant.name, services)
     manifest["spec"]["restartPolicy"] = way.restart_policy
     (container,) = manifest["spec"]["containers"]
+    # a lower request of its own would stay, and leave room on the node
+    container["resources"] = {"requests": {"cpu": f"{request_millicores}m", "memory": "16Mi"}}
     container["env"].append({"name": "PING_SECONDS", "value": str(PING_SECONDS)})
     return manifest
 
@@ -121,7 +123,7 @@ def begin(platform: Platform, request_millicores: int) -> None:
         cluster.apply(
             quota(tenant, request_millicores),
             served.credentials(tenant),
-            agent_pod(tenant, services, platform.ways[tenant.name]),
+            agent_pod(tenant, services, platform.ways[tenant.name], request_millicores),
         )
     for tenant in platform.made:
         cluster.wait_ready(tenant.name, 1, deadline_seconds=served.START_SECONDS)
