@@ -38,6 +38,8 @@ CPU_TOLERANCE_MILLICORES: Final = 10.0
 MEMORY_TOLERANCE_BYTES: Final = 4 << 20
 """The parent of all pods and each of them are read within some milliseconds, in which others go on."""
 THREADS_TOLERANCE: Final = 3
+ASKED_SECONDS: Final = 2.0
+"""The way to the services leads through the kubelet: while that is away, they can't be asked."""
 KILL_SCRIPT: Final = """
 cd /sys/fs/cgroup
 while read -r pid; do
@@ -137,7 +139,7 @@ class Aftermath:
     async def _in_the_services(self) -> dict[str, str]:
         sessions, connections = 0, 0
         try:
-            async with administrator(self.services) as all_of_it:
+            async with asyncio.timeout(ASKED_SECONDS), administrator(self.services) as all_of_it:
                 for name in self.names:
                     sessions += sum((await all_of_it.sessions(name)).values())
                     connections += await all_of_it.connections(name)
