@@ -11,13 +11,20 @@ SHELL_SCRIPTS := .ci/run e2e/cgroup2vm/init $(wildcard e2e/cluster/recipes/*.sh 
 CASES ?=
 TENANTS ?=
 ROUNDS ?=
+# make e2e CONTEXT=staging ALLOW_CONTEXT=staging: a cluster of yours. Only from the command line: a KUBECONFIG or CONTEXT
+# that happens to be exported must not lead the suite's load to another cluster.
+given = $(if $(filter command,$(firstword $(origin $(1)))),$($(1)))
+TARGET := $(call given,CONTEXT)$(call given,KUBECONFIG)
+CLUSTER_OPTIONS := $(addprefix --context=,$(call given,CONTEXT)) $(addprefix --kubeconfig=,$(call given,KUBECONFIG)) \
+  $(addprefix --allow-context=,$(call given,ALLOW_CONTEXT)) $(addprefix --image-registry=,$(call given,IMAGE_REGISTRY))
+NIGHTLY ?=
 E2E := $(if $(CASES),$(foreach case,$(CASES),e2e/test_case_$(case)_*.py),e2e)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down demo check test e2e bench crds tools lint
+.PHONY: help up down demo check test e2e e2e-nightly bench crds tools lint
 
 help: ## Show this.
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: ## Cluster `tenantquota` with the operator in it; installs what is missing. WORKERS=N adds nodes.
 	@$(PYTHON) -m e2e.cluster up
@@ -37,8 +44,11 @@ test: check up ## Everything: linters, set-up, all tests on the cluster.
 	$(VENV)/python -m e2e.cgroup2vm
 	$(VENV)/pytest e2e
 
-e2e: up ## The isolation cases on the cluster. CASES="2 5" and TENANTS="2 20" choose, ROUNDS=100 is for case 7.
-	$(VENV)/pytest $(E2E) $(addprefix --tenants=,$(TENANTS)) $(addprefix --rounds=,$(ROUNDS))
+e2e: $(if $(TARGET),tools,up) ## The isolation cases; reports/e2e.html. CASES="2 5" TENANTS="2 20" choose; on a cluster of yours: CONTEXT=NAME.
+	$(VENV)/pytest $(E2E) $(addprefix --tenants=,$(TENANTS)) $(addprefix --rounds=,$(ROUNDS)) $(if $(NIGHTLY),--nightly) $(CLUSTER_OPTIONS)
+
+e2e-nightly: ## The same in its long form, an hour and more.
+	@$(MAKE) e2e NIGHTLY=1
 
 bench: up ## Figures of the operator on the cluster.
 	@$(VENV)/python -m e2e.bench

@@ -1,55 +1,119 @@
 """Case 5, noisy neighbours: two found, made to yield, and given back, with what their victim felt of it.
 
-Their limits would let each take the whole node; only weights are changed. Figures go to ``reports/``.
+Their limits would let each take the whole node; only weights are changed.
 """
 
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Final
 
 import pytest
 
 from e2e.harness import noise
 from e2e.harness.cluster import Cluster, Container
-from e2e.harness.figures import Summary, machine, write_report
+from e2e.harness.figures import Summary
+from e2e.harness.load import DriverPod
 from e2e.harness.node_agent import NodeAgent
 from e2e.harness.noise import Neighbours, seconds_until
+from e2e.harness.recording import About
+from e2e.harness.services import Services
+from e2e.harness.sessions import Sessions
 from e2e.harness.specification import FOUND_WITHIN_SECONDS, MITIGATED_WITHIN_SECONDS, RECOVERED_WITHIN_SECONDS
+from e2e.harness.usage import Usage
 from e2e.harness.wait import wait_until
+from e2e.results import Chart, MomentKind, Recorder, Span
 
-DEFAULT_TENANTS: Final = [10]
+CASE: Final = About(
+    5,
+    "Noisy neighbours",
+    "Two tenants want all CPU at once; their victim goes on answering its customers.",
+)
 HOGS: Final = 2
 ONSETS: Final = 2
-LEARNING_SECONDS: Final = 45.0
+LEARNING_SECONDS: Final = 35.0
 """In which the agent comes to know how the victim fares when all is quiet."""
-ROUND_SECONDS: Final = 10.0
+ROUND_SECONDS: Final = 8.0
 ROUNDS: Final = 2
-
-
-@pytest.fixture(scope="module")
-def figures(cluster: Cluster, tenant_count: int) -> Iterator[dict[str, Any]]:
-    found: dict[str, Any] = {}
-    yield found
-    report = {"machine": machine(cluster.version), "tenants": tenant_count, **found}
-    write_report(f"case_5_noisy_neighbour_{tenant_count}_tenants", report)
+YIELD_GOAL_SECONDS: Final = 5.0
+GIVE_BACK_GOAL_SECONDS: Final = 30.0
 
 
 @pytest.fixture(scope="module")
 def neighbours(
-    cluster: Cluster, controller: Container, node_agents: dict[str, NodeAgent], tenant_count: int
+    cluster: Cluster,
+    services: Services,
+    sessions: Sessions,
+    driver_pod: DriverPod,
+    controller: Container,
+    node_agents: dict[str, NodeAgent],
+    tenant_count: int,
 ) -> Iterator[Neighbours]:
+    bystanders = max(0, tenant_count - HOGS - 1)
     with noise.neighbours(
-        cluster, node_agents, hogs=HOGS, bystanders=max(0, tenant_count - HOGS - 1)
+        cluster, services, sessions, driver_pod, node_agents, hogs=HOGS, bystanders=bystanders
     ) as made:
         yield made
 
 
-def test_nobody_yields_while_all_is_quiet(neighbours: Neighbours) -> None:
-    before = neighbours.weights()
-    answers = neighbours.load(LEARNING_SECONDS)
+class Story:
+    """What is drawn of the case: use, limits and weights, and what happened when."""
 
-    assert answers.failed == 0
+    def __init__(self, usage: Usage) -> None:
+        self.usage = usage
+        self._spans: list[Span] = []
+
+    @contextmanager
+    def span(self, name: str) -> Iterator[None]:
+        """A stretch of the charts."""
+        start = time.time() - self.usage.start_seconds
+        yield
+        end = time.time() - self.usage.start_seconds
+        self._spans.append(Span(start=round(start, 2), end=round(end, 2), name=name))
+
+    def charts(self, hogs: list[str], victim: str) -> list[Chart]:
+        usage = self.usage
+        limit = usage.line(hogs[0], lambda reading: reading.cpu_limit_millicores, called=f"{hogs[0]}'s limit")
+        return [
+            Chart(
+                title="CPU of two noisy tenants and of their victim",
+                unit="m",
+                lines=[*map(usage.cpu, [*hogs, victim]), limit],
+                moments=usage.moments,
+                spans=self._spans,
+            ),
+            Chart(
+                title="CPU weights of their pods",
+                unit="",
+                lines=[usage.weight(name) for name in (*hogs, victim)],
+                moments=usage.moments,
+                spans=self._spans,
+                logarithmic=True,
+                note="Noisy tenants yield and the victim is lifted while it waits; then all is as before.",
+            ),
+        ]
+
+
+@pytest.fixture(scope="module")
+def story(neighbours: Neighbours, record: Recorder) -> Iterator[Story]:
+    """Of the hogs and the victim, from the first test on."""
+    hogs = {f"hog {number}": name for number, name in enumerate(neighbours.hogs, 1)}
+    of = hogs | {"victim": neighbours.victim}
+    with Usage({name: neighbours.cluster.running(tenant)[0] for name, tenant in of.items()}) as usage:
+        made = Story(usage)
+        yield made
+    record.charts += made.charts(list(hogs), "victim")
+
+
+def test_nobody_yields_while_all_is_quiet(neighbours: Neighbours, story: Story) -> None:
+    """The victim's customers are answered, and no weight changes."""
+    before = neighbours.weights()
+    with story.span("quiet"):
+        answers = neighbours.load(LEARNING_SECONDS)
+
+    assert answers.failures == 0
     assert [neighbours.isolated(hog)["status"] for hog in neighbours.hogs] == ["True"] * HOGS
     # a machine that others keep busy may have been full for a moment
     wait_until(
@@ -59,40 +123,63 @@ def test_nobody_yields_while_all_is_quiet(neighbours: Neighbours) -> None:
     )
 
 
-def test_the_culprits_yield_and_are_given_back(neighbours: Neighbours, figures: dict[str, Any]) -> None:
-    figures["onsets"] = noise.onsets(neighbours, ONSETS, MITIGATED_WITHIN_SECONDS)
+def test_the_culprits_yield_and_are_given_back(
+    neighbours: Neighbours, story: Story, record: Recorder
+) -> None:
+    """Their weights are the least within seconds of the noise, and as before soon after it."""
+    found = noise.onsets(neighbours, ONSETS, MITIGATED_WITHIN_SECONDS, story.usage.mark)
+    record.figures["onsets"] = found
+    record.bound(
+        "from the onset of noise until the hogs yield, the slowest",
+        max(found["yield_seconds"]),
+        "s",
+        at_most=MITIGATED_WITHIN_SECONDS,
+        goal=YIELD_GOAL_SECONDS,
+    )
+    record.bound(
+        "from the end of noise until all is as before, the slowest",
+        max(found["give_back_seconds"]),
+        "s",
+        at_most=RECOVERED_WITHIN_SECONDS,
+        goal=GIVE_BACK_GOAL_SECONDS,
+    )
 
 
 def test_the_harm_is_named_and_observed_tenants_are_not_touched(
-    neighbours: Neighbours, figures: dict[str, Any]
+    neighbours: Neighbours, story: Story, record: Recorder
 ) -> None:
     """While nobody holds the hogs the victim goes on waiting, so that it can be told how long."""
     quiet = neighbours.weights()
     neighbours.enforce("Observe")
-    with ThreadPoolExecutor() as threads:
-        load = threads.submit(neighbours.load, FOUND_WITHIN_SECONDS)
-        with neighbours.noise():
-            seconds = seconds_until(neighbours.named, "the harm to be named", FOUND_WITHIN_SECONDS)
-            figures["named_seconds"] = seconds
-            figures["evidence"] = [neighbours.isolated(hog)["message"] for hog in neighbours.hogs]
-            for hog in neighbours.hogs:
-                assert neighbours.status(hog)["phase"] == "Throttled"
-            assert neighbours.blamed() == set(neighbours.hogs), "and nobody else"
-            assert neighbours.weights() == quiet
-        load.result()
+    with neighbours.requests(), story.span("only observed"), neighbours.noise():
+        story.usage.mark(MomentKind.ONSET)
+        seconds = seconds_until(neighbours.named, "the harm to be named", FOUND_WITHIN_SECONDS)
+        story.usage.mark(MomentKind.NAMED)
+        record.figures["evidence"] = [neighbours.isolated(hog)["message"] for hog in neighbours.hogs]
+        for hog in neighbours.hogs:
+            assert neighbours.status(hog)["phase"] == "Throttled"
+        assert neighbours.blamed() == set(neighbours.hogs), "and nobody else"
+        assert neighbours.weights() == quiet
+    story.usage.mark(MomentKind.QUIET)
+    record.bound(
+        "from the onset of noise until the hogs' quotas name their victim",
+        seconds,
+        "s",
+        at_most=FOUND_WITHIN_SECONDS,
+    )
     neighbours.enforce("Enforce")
     wait_until(neighbours.over, what="the end of it", deadline_seconds=RECOVERED_WITHIN_SECONDS)
 
 
 def test_who_is_waited_for_though_it_yields_is_capped(
-    neighbours: Neighbours, figures: dict[str, Any]
+    neighbours: Neighbours, story: Story, record: Recorder
 ) -> None:
     """Where all CPU is requested nobody can be lifted, and a crowd at the least weight outweighs one pod."""
-    with neighbours.crowd(), neighbours.without_room(), ThreadPoolExecutor() as threads:
-        load = threads.submit(neighbours.load, FOUND_WITHIN_SECONDS)
+    with neighbours.crowd(), neighbours.without_room(), neighbours.requests(), story.span("no room: capped"):
         with neighbours.noise():
-            seconds = seconds_until(neighbours.capped, "a lower limit", MITIGATED_WITHIN_SECONDS)
-            figures["capped_seconds"] = seconds
+            story.usage.mark(MomentKind.ONSET)
+            capped_seconds = seconds_until(neighbours.capped, "a lower limit", MITIGATED_WITHIN_SECONDS)
+            story.usage.mark(MomentKind.HELD, "capped")
             hold = wait_until(
                 lambda: neighbours.status(neighbours.hog).get("hold"), what="the hold", deadline_seconds=10
             )
@@ -105,26 +192,43 @@ def test_who_is_waited_for_though_it_yields_is_capped(
                 what="the hog to go on yielding",
                 deadline_seconds=10,
             )
+        story.usage.mark(MomentKind.QUIET)
         start = time.monotonic()
         wait_until(neighbours.quiet, what="the old limits", deadline_seconds=RECOVERED_WITHIN_SECONDS)
-        figures["uncapped_seconds"] = time.monotonic() - start
-        load.result()
+        uncapped_seconds = time.monotonic() - start
+        story.usage.mark(MomentKind.GIVEN_BACK)
+    record.bound(
+        "from the onset of noise that weights don't stop until a hog is capped",
+        capped_seconds,
+        "s",
+        at_most=MITIGATED_WITHIN_SECONDS,
+    )
+    record.bound(
+        "from the end of it until all limits are the quotas'",
+        uncapped_seconds,
+        "s",
+        at_most=RECOVERED_WITHIN_SECONDS,
+    )
 
 
-def test_the_victim_is_answered_as_if_it_were_alone(neighbours: Neighbours, figures: dict[str, Any]) -> None:
+def test_the_victim_is_answered_as_if_it_were_alone(
+    neighbours: Neighbours, story: Story, record: Recorder
+) -> None:
     """Rounds of quiet, of noise that nobody holds and of noise that yields, in turn."""
     rounds: dict[str, list[float]] = {"quiet": [], "observed": [], "enforced": []}
+
     for _ in range(ROUNDS):
-        rounds["quiet"] += neighbours.load(ROUND_SECONDS).latencies_ms
+        with story.span("quiet"):
+            rounds["quiet"] += neighbours.load(ROUND_SECONDS).latencies_ms()
         for name in ("observed", "enforced"):
             neighbours.enforce("Observe" if name == "observed" else "Enforce")
-            with neighbours.noise(), ThreadPoolExecutor() as threads:
+            with story.span(name), neighbours.noise(), ThreadPoolExecutor() as threads:
                 load = threads.submit(neighbours.load, ROUND_SECONDS)
                 if name == "enforced":
                     wait_until(neighbours.protects, what="the victim to be lifted", deadline_seconds=30)
                 answers = load.result()
-            rounds[name] += answers.latencies_ms
-            assert answers.failed == 0
+            rounds[name] += answers.latencies_ms()
+            assert answers.failures == 0
     summaries = {name: Summary.of(values) for name, values in rounds.items()}
-    figures["latency_ms"] = summaries
+    record.figures["latency_ms"] = {name: asdict(summary) for name, summary in summaries.items()}
     assert summaries["enforced"].median < summaries["observed"].median

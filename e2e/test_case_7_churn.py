@@ -121,8 +121,7 @@ def measured(
         names = [f"{PREFIX}{run}-{number:03d}-t{each}" for each in range(tenant_count)]
         for name in names:
             cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-        for name in names:
-            cluster.wait_for_pods(name)
+        cluster.wait_for_accounts(names)
         live(cluster, agent, names)
         for name in names:
             cluster.delete(NAMESPACE, name)

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from e2e.harness import noise
+from e2e.harness import load, noise, services, sessions
 from e2e.harness.cluster import Cluster
 from e2e.harness.figures import REPORTS, Summary, write_report
 from e2e.harness.node_agent import NodeAgent
@@ -65,7 +65,12 @@ def measure(
         DeadlineExceededError: when something doesn't come about.
     """
     say("starting a hog and its victim")
-    with noise.neighbours(cluster, node_agents) as of:
+    with (
+        services.running(cluster) as stores,
+        sessions.opened() as told,
+        load.driver_pod(cluster) as driver,
+        noise.neighbours(cluster, stores, told, driver, node_agents) as of,
+    ):
         say(f"a quiet time of {LEARNING_SECONDS:.0f} s")
         of.load(LEARNING_SECONDS)
         found: dict[str, list[float]] = {"yield_seconds": [], "give_back_seconds": []}
@@ -142,7 +147,7 @@ def _latencies(of: Neighbours, rounds: int, say: Callable[[str], None]) -> dict[
     found: dict[str, list[float]] = {name: [] for name in names}
 
     def measure(name: str) -> None:
-        found[name] += of.load(ROUND_SECONDS).latencies_ms
+        found[name] += of.load(ROUND_SECONDS).latencies_ms()
 
     for number in range(rounds):
         measure("quiet")
@@ -176,7 +181,7 @@ def _on_off(
                 with of.noise():
                     time.sleep(period / 2)  # the load that is measured
                 time.sleep(period / 2)
-            found[name] = list(load.result().latencies_ms)
+            found[name] = load.result().latencies_ms()
         yields[name] = len(_written(of)) - before
         say(f"{name}, {times} times: yields began {yields[name]} times")
         seconds_until(of.quiet, "quiet", DEADLINE_SECONDS)

@@ -155,7 +155,7 @@ def _deployment(namespace: str, node: str, replicas: int) -> Manifest:
         container
         | {
             "name": f"{container['name']}{number}" if number else container["name"],
-            "args": ["serve", "--port", str(tenants.PORT + number)],
+            "args": ["--port", str(tenants.PORT + number)],
             "ports": [{"containerPort": tenants.PORT + number}],
             "resources": {"requests": REQUESTS},
         }

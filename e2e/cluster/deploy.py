@@ -38,8 +38,8 @@ class Image:
 
 
 OPERATOR = Image("tenantquota/operator", "operator/Dockerfile", ".")
-AGENT = Image("tenantquota/agent", "e2e/tenant/Dockerfile", "e2e/tenant")
-TENANT = Image("tenantquota/tenant", "e2e/tenant/tenant.Dockerfile", ".")
+AGENT = Image("tenantquota/agent", "e2e/workload/Dockerfile", ".")
+TENANT = Image("tenantquota/tenant", "e2e/tenant/Dockerfile", ".")
 POSTGRES = Image("tenantquota/postgres", "e2e/services/postgres/Dockerfile", "e2e/services/postgres")
 REDIS = Image("tenantquota/redis", "e2e/services/redis/Dockerfile", "e2e/services/redis")
 STRESS = Image("tenantquota/stress-ng", "e2e/stress/Dockerfile", "e2e/stress")

@@ -1,7 +1,8 @@
 """The services' administrator: lets tenants in, each to its own, and looks at what all of them have."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -40,32 +41,50 @@ class Administrator:
         self._postgres = postgres
         self._redis = redis
 
-    async def admit(self, tenant: str, credentials: StoreCredentials) -> None:
-        """Makes the tenant's role in PostgreSQL and its user in Redis."""
-        create = await self._postgres.fetchval(
-            "SELECT format('CREATE ROLE %I LOGIN PASSWORD %L IN ROLE tenants', $1::text, $2::text)",
-            *(tenant, credentials.postgres_password),
-        )
-        await self._postgres.execute(create)
-        await self._redis.acl_setuser(
-            tenant,
-            enabled=True,
-            reset=True,
-            passwords=[f"+{credentials.redis_password}"],
-            keys=[f"{tenant}:*"],
-            commands=COMMANDS,
+    async def admit(self, tenants: Mapping[str, StoreCredentials]) -> None:
+        """Makes the tenants' roles in PostgreSQL and their users in Redis."""
+        await asyncio.gather(self._admit_to_postgres(tenants), self._admit_to_redis(tenants))
+
+    async def _admit_to_postgres(self, tenants: Mapping[str, StoreCredentials]) -> None:
+        await self._for_each(
+            "SELECT format('CREATE ROLE %I LOGIN PASSWORD %L IN ROLE tenants', name, password)"
+            " FROM unnest($1::text[], $2::text[]) AS tenant (name, password)",
+            *(list(tenants), [each.postgres_password for each in tenants.values()]),
         )
 
-    async def expel(self, tenant: str) -> None:
-        """Removes both, and all that the tenant has there."""
-        await self._redis.acl_deluser(tenant)
-        keys = [key async for key in self._redis.scan_iter(match=f"{tenant}:*", count=1000)]
+    async def _for_each(self, format_statements: str, *arguments: Any) -> None:
+        """Has PostgreSQL write statements, names and texts quoted, and then carry them out."""
+        rows = await self._postgres.fetch(format_statements, *arguments)
+        await self._postgres.execute(";".join(row[0] for row in rows))
+
+    async def _admit_to_redis(self, tenants: Mapping[str, StoreCredentials]) -> None:
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for tenant, credentials in tenants.items():
+                pipeline.acl_setuser(
+                    tenant,
+                    enabled=True,
+                    reset=True,
+                    passwords=[f"+{credentials.redis_password}"],
+                    keys=[f"{tenant}:*"],
+                    commands=COMMANDS,
+                )
+            await pipeline.execute()
+
+    async def expel(self, tenants: Collection[str]) -> None:
+        """Removes both, and all that the tenants have there."""
+        names = set(tenants)
+        await self._redis.acl_deluser(*names)
+        keys = [key async for key in self._redis.scan_iter(count=1000) if str(key).partition(":")[0] in names]
         if keys:
             await self._redis.delete(*keys)
         for table in TABLES:
-            await self._postgres.execute(f"DELETE FROM {table} WHERE tenant = $1", tenant)  # noqa: S608
-        await self._postgres.execute(
-            await self._postgres.fetchval("SELECT format('DROP ROLE IF EXISTS %I', $1::text)", tenant)
+            await self._postgres.execute(
+                f"DELETE FROM {table} WHERE tenant = ANY($1::text[])",  # noqa: S608
+                list(names),
+            )
+        await self._for_each(
+            "SELECT format('DROP ROLE IF EXISTS %I', name) FROM unnest($1::text[]) AS tenant (name)",
+            list(names),
         )
 
     async def keys(self, tenants: Iterable[str]) -> list[Finding]:

@@ -1,7 +1,5 @@
-"""Telling a running agent what to do, and sending it requests."""
+"""Telling a running workload (``e2e.workload``) what to use."""
 
-import json
-from dataclasses import dataclass
 from typing import Any
 
 from kubernetes.client import ApiException
@@ -9,22 +7,6 @@ from kubernetes.client import ApiException
 from e2e.harness.cluster import Cluster
 from e2e.harness.tenants import PORT
 from e2e.harness.wait import NotYet, wait_until
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What came of a load of requests.
-
-    Attributes:
-        in_time: how many were answered before the time of the load was over; per second, the throughput.
-        latencies_ms: of those answered, each from the moment when the request was due.
-    """
-
-    sent: int
-    failed: int
-    in_time: int
-    errors: tuple[str, ...]
-    latencies_ms: tuple[float, ...]
 
 
 class Agent:
@@ -56,10 +38,6 @@ class Agent:
         """It writes so many bytes, and they are on the disk when this returns. Needs a scratch volume."""
         self._cluster.request("POST", f"{self._proxy}/write", {"bytes": str(size_bytes)})
 
-    def work(self, units: int) -> None:
-        """One request, answered when the work is done."""
-        self._cluster.request("GET", f"{self._proxy}/work", {"units": str(units)})
-
     def state(self) -> dict[str, Any]:
         """What it burns, holds and so on."""
         answer = self._cluster.request("GET", f"{self._proxy}/")
@@ -83,27 +61,3 @@ class Agent:
             what=f"an answer of agent {self.tenant}/{self.pod}",
             deadline_seconds=deadline_seconds,
         )
-
-
-def send(
-    cluster: Cluster, sender: tuple[str, str], url: str, *, rate_per_second: float, seconds: float
-) -> Answers:
-    """Requests at a fixed rate from the pod ``sender`` (namespace, name), an agent too.
-
-    Keep the sender's namespace out of the tenants: a load generator inside the tenant that is measured is
-    measured along with it.
-    """
-    namespace, pod = sender
-    output = cluster.kubectl(
-        *("exec", "--namespace", namespace, pod, "--", "python3", "-I", "-S", "/agent.py", "load", url),
-        *("--rate", str(rate_per_second), "--seconds", str(seconds)),
-        timeout_seconds=seconds + 90,
-    )
-    report = json.loads(output)
-    return Answers(
-        sent=report["sent"],
-        failed=report["failed"],
-        in_time=report["in_time"],
-        errors=tuple(report["errors"]),
-        latencies_ms=tuple(report["latencies_ms"]),
-    )

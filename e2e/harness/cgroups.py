@@ -1,8 +1,8 @@
 """The truth: limits and use as the cgroup files on the node hold them, whatever anybody else says.
 
-A kind node is a container of its own, so its files are read by ``docker exec``: one for any number of
-containers, since one costs a tenth of a second. Both cgroup versions; where the kubelet puts its groups
-(systemd or cgroupfs, kind's prefix) doesn't matter, since a container is found by its id.
+They are read by a command on the node (`e2e.harness.nodes`): one for any number of containers, since one
+costs a tenth of a second. Both cgroup versions; where the kubelet puts its groups (systemd or cgroupfs,
+kind's prefix) doesn't matter, since a container is found by its id.
 """
 
 import re
@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from e2e.harness import nodes
 from e2e.harness.cluster import Container
 
 CPU_PERIOD_MICROSECONDS: Final = 100_000
@@ -153,17 +154,17 @@ class NodeCgroups:
             CgroupError: when the cgroup of one of them is not there (it has ended, or runs elsewhere).
         """
         wanted = sorted(set(containers))
+        return parse_readings(node_bash(self.node, READ_SCRIPT, stdin="\n".join(self.paths(wanted))), wanted)
+
+    def paths(self, containers: Iterable[Container]) -> list[str]:
+        """The files that their readings are made from, below /sys/fs/cgroup.
+
+        Raises:
+            CgroupError: as `read`.
+        """
+        wanted = sorted(set(containers))
         directories = [path for container in wanted for path in self.directories(container, wanted)]
-        paths = [f"{path}/{file}" for path in directories for file in FILES]
-        output = node_bash(self.node, READ_SCRIPT, stdin="\n".join(paths))
-        clock, _, lines = output.partition("\n")
-        contents = parse_contents(lines)
-        try:
-            return {
-                container: parse_reading(float(clock), contents.get(container.id, {})) for container in wanted
-            }
-        except KeyError as error:
-            raise CgroupError(f"{self.node}: no file {error} in the cgroup of a container") from error
+        return [f"{path}/{file}" for path in directories for file in FILES]
 
     def count(self, containers: Iterable[Container]) -> dict[Container, Count]:
         """The containers' processes and open files, from /proc.
@@ -202,6 +203,18 @@ class NodeCgroups:
         output = node_bash(self.node, WEIGHT_SCRIPT, stdin="".join(f"{min(each)}\n" for each in directories))
         return dict(zip(wanted, map(int, output.split()), strict=True))
 
+    def weight_paths(self, container: Container) -> list[str]:
+        """Where the weight of the container's pod may be, below /sys/fs/cgroup: one of them is there.
+
+        Raises:
+            CgroupError: as `read`.
+        """
+        return [
+            f"{path}/../{file}"
+            for path in self.directories(container)
+            for file in ("cpu.weight", "cpu.shares")
+        ]
+
     def directories(self, container: Container, beside: Iterable[Container] = ()) -> frozenset[str]:
         """The container's directories below /sys/fs/cgroup; ``beside`` are looked up in the same go."""
         missing = {item.id for item in (container, *beside)} - self._directories.keys()
@@ -233,15 +246,29 @@ def node_bash(node: str, script: str, *arguments: str, stdin: str = "", timeout_
     """What a bash script prints on a node.
 
     Raises:
-        CgroupError: when docker or the script fails.
+        CgroupError: when the way to the node or the script fails.
     """
-    command = ["docker", "exec", "-i", node, "bash", "-c", script, "bash", *arguments]
+    command = [*nodes.command(node), "bash", "-c", script, "bash", *arguments]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, input=stdin, timeout=timeout_seconds
     )
     if done.returncode != 0:
-        raise CgroupError(f"docker exec {node} failed with {done.returncode}: {done.stderr.strip()}")
+        raise CgroupError(f"a script on node {node} failed with {done.returncode}: {done.stderr.strip()}")
     return done.stdout
+
+
+def parse_readings(output: str, containers: Iterable[Container]) -> dict[Container, Reading]:
+    """From the node's clock and, in further lines, what ``grep -H '' PATH...`` prints.
+
+    Raises:
+        CgroupError: when a file of one of the containers is missing.
+    """
+    clock, _, lines = output.partition("\n")
+    contents = parse_contents(lines)
+    try:
+        return {item: parse_reading(float(clock), contents.get(item.id, {})) for item in containers}
+    except KeyError as error:
+        raise CgroupError(f"no file {error} in the cgroup of a container") from error
 
 
 def parse_contents(lines: str) -> dict[str, dict[str, str]]:

@@ -2,17 +2,20 @@
 
 import secrets
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from kubernetes import config
+from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
 from kubernetes.dynamic import DynamicClient, Resource
 from kubernetes.dynamic.exceptions import ForbiddenError, NotFoundError
+from urllib3.exceptions import HTTPError
 
-from e2e.cluster.settings import CONTEXT
+from e2e.harness import many
+from e2e.harness.target import LOCAL, Target, with_registry
 from e2e.harness.wait import NotYet, wait_until
 
 Manifest = dict[str, Any]
@@ -69,20 +72,23 @@ class NoClusterError(Exception):
 class Cluster:
     """One cluster, as its administrator."""
 
-    def __init__(self, context: str = CONTEXT) -> None:
+    def __init__(self, target: Target = LOCAL) -> None:
         """
         Raises:
             NoClusterError: when the kubeconfig has no such context or the API server doesn't answer.
         """
-        self.context = context
+        self.target = target
+        self.context = target.context
         try:
-            client = config.new_client_from_config(context=context)
+            client = config.new_client_from_config(target.kubeconfig or None, context=target.context)
             # an API server that was made anew on the same port would be misread from a kept cache
             self._client = DynamicClient(client)
             self._client.resources.invalidate_cache()
-        except (ConfigException, OSError) as error:
+        except (ConfigException, OSError, HTTPError, ApiException) as error:
+            where = f" of {target.kubeconfig}" if target.kubeconfig else ""
+            hint = "run 'make up'" if target == LOCAL else "see what kubectl says there"
             raise NoClusterError(
-                f"no cluster answers in context {context}: run 'make up' ({error})"
+                f"no cluster answers in context {target.context}{where}: {hint} ({error})"
             ) from error
 
     @property
@@ -95,13 +101,18 @@ class Cluster:
         """How to get at the API server: a ``kubernetes.client.Configuration``."""
         return self._client.configuration
 
+    @property
+    def kubectl_command(self) -> tuple[str, ...]:
+        """What kubectl's arguments are put behind."""
+        return self.target.kubectl
+
     def kubectl(self, *arguments: str, timeout_seconds: float = 60) -> str:
         """What kubectl prints.
 
         Raises:
             subprocess.CalledProcessError: when it fails; ``stderr`` says why.
         """
-        command = ["kubectl", "--context", self.context, *arguments]
+        command = [*self.kubectl_command, *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=timeout_seconds)
         return done.stdout
 
@@ -119,7 +130,7 @@ class Cluster:
             def applied(manifest: Manifest = manifest, resource: Resource = resource) -> bool:
                 try:
                     resource.server_side_apply(
-                        manifest,
+                        with_registry(manifest, self.target.image_registry),
                         namespace=manifest["metadata"].get("namespace"),
                         field_manager=manager,
                         force_conflicts=True,
@@ -194,7 +205,11 @@ class Cluster:
 
     def running(self, namespace: str, *, selector: str = "") -> list[Container]:
         """Every running container of a namespace, init containers that stay (sidecars) included."""
-        return [container for pod in self.pods(namespace, selector=selector) for container in _running(pod)]
+        return [
+            container
+            for pod in self.pods(namespace, selector=selector)
+            for container in running_containers(pod)
+        ]
 
     def wait_ready(
         self, namespace: str, count: int, *, selector: str = "", deadline_seconds: float = 120
@@ -210,9 +225,9 @@ class Cluster:
             waiting = [pod for pod in pods if not is_ready(pod)]
             if waiting or len(pods) != count:
                 raise NotYet(
-                    f"{len(pods) - len(waiting)} of {count} are; {'; '.join(map(_state, waiting[:3]))}"
+                    f"{len(pods) - len(waiting)} of {count} are; {'; '.join(map(state, waiting[:3]))}"
                 )
-            return [container for pod in pods for container in _running(pod)]
+            return [container for pod in pods for container in running_containers(pod)]
 
         return wait_until(
             ready,
@@ -226,33 +241,56 @@ class Cluster:
         """Namespaces ``PREFIX-RANDOM-SUFFIX``, gone with all that is in them at the end."""
         run = f"{prefix}-{secrets.token_hex(2)}"
         names = [f"{run}-{suffix}" for suffix in suffixes]
+        manifests: list[Manifest] = [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in names
+        ]
         try:
-            for name in names:
-                self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-            for name in names:
-                self.wait_for_pods(name)
+            many.each(self.apply, manifests)
+            self.wait_for_accounts(names)
             yield names
         finally:
             self.delete_namespaces(names)
 
-    def wait_for_pods(self, namespace: str) -> None:
+    def wait_for_accounts(self, namespaces: Collection[str]) -> None:
         """Until pods are accepted there: a controller makes the account that they run as."""
-        wait_until(
-            lambda: not self.gone(SERVICE_ACCOUNT, "default", namespace),
-            what=f"the default ServiceAccount of {namespace}",
-            deadline_seconds=30,
+
+        def all_there() -> bool:
+            accounts = [each["metadata"] for each in self.objects(SERVICE_ACCOUNT)]
+            having = {each["namespace"] for each in accounts if each["name"] == "default"}
+            if lacking := set(namespaces) - having:
+                raise NotYet(f"{len(lacking)} have none, such as {min(lacking)}")
+            return True
+
+        wait_until(all_there, what="the default ServiceAccount of new namespaces", deadline_seconds=60)
+
+    def end_pods(self, namespaces: Collection[str], *, deadline_seconds: float = 120) -> None:
+        """Deletes the pods with a label ``app`` and waits until they are gone. A namespace that is deleted
+        with pods in it looks again after half of their grace, however soon they end."""
+        pods = self._resource(POD)
+        many.each(
+            lambda name: pods.delete(
+                namespace=name, label_selector="app", _request_timeout=REQUEST_TIMEOUT_SECONDS
+            ),
+            namespaces,
         )
 
-    def delete_namespaces(self, names: Iterable[str], *, deadline_seconds: float = 120) -> None:
+        def ended() -> bool:
+            left = [each["metadata"] for each in self.objects(POD, selector="app")]
+            if here := [each["name"] for each in left if each["namespace"] in namespaces]:
+                raise NotYet(f"{len(here)} are left, such as {here[0]}")
+            return True
+
+        wait_until(ended, what="deleted pods to be gone", deadline_seconds=deadline_seconds, poll_seconds=0.5)
+
+    def delete_namespaces(self, names: Iterable[str], *, deadline_seconds: float = 180) -> None:
         """Deletes namespaces with all that is in them and waits until they are gone."""
         remaining = set(names)
-        for name in remaining:
-            self.delete(NAMESPACE, name)
+        many.each(lambda name: self.delete(NAMESPACE, name), remaining)
 
         def all_gone() -> bool:
             remaining.intersection_update(item["metadata"]["name"] for item in self.objects(NAMESPACE))
             if remaining:
-                raise NotYet(", ".join(sorted(remaining)))
+                raise NotYet(f"{len(remaining)} are left, such as {min(remaining)}")
             return True
 
         wait_until(
@@ -278,7 +316,8 @@ def is_ready(pod: Manifest) -> bool:
     return (condition(pod, "Ready") or {}).get("status") == "True"
 
 
-def _running(pod: Manifest) -> list[Container]:
+def running_containers(pod: Manifest) -> list[Container]:
+    """Those of a pod, init containers that stay (sidecars) included."""
     status = pod.get("status", {})
     return [
         Container(
@@ -294,7 +333,7 @@ def _running(pod: Manifest) -> list[Container]:
     ]
 
 
-def _state(pod: Manifest) -> str:
+def state(pod: Manifest) -> str:
     """Why a pod isn't Ready, in a few words."""
     status = pod.get("status", {})
     reasons = [

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from e2e.harness import recovery, served, tenants
+from e2e.harness import many, recovery, served, tenants
 from e2e.harness.cluster import POD, Cluster, Container, Manifest
+from e2e.harness.contamination import Contamination
 from e2e.harness.crowd import Crowd
 from e2e.harness.footprint import Footprint, Watch, millicores
-from e2e.harness.isolation import Contamination
 from e2e.harness.node_agent import NodeAgent
+from e2e.harness.rollout import roll_out
 from e2e.harness.served import AGENT, Tenant
 from e2e.harness.services import Services
 from e2e.results import Chart, Line, Moment, MomentKind
@@ -96,11 +97,11 @@ class Platform:
 
 
 def agent_pod(tenant: Tenant, services: Services, way: Way, request_millicores: int) -> Manifest:
-    manifest = served.agent(tenant.name, services)
+    # a lower request of its own would stay, and leave room on the node
+    requests = {"cpu": f"{request_millicores}m", "memory": "16Mi"}
+    manifest = served.agent(tenant.name, services, resources={"requests": requests})
     manifest["spec"]["restartPolicy"] = way.restart_policy
     (container,) = manifest["spec"]["containers"]
-    # a lower request of its own would stay, and leave room on the node
-    container["resources"] = {"requests": {"cpu": f"{request_millicores}m", "memory": "16Mi"}}
     container["env"].append({"name": "PING_SECONDS", "value": str(PING_SECONDS)})
     return manifest
 
@@ -119,14 +120,18 @@ def quota(tenant: Tenant, request_millicores: int, limit_millicores: int = CPU_M
 def begin(platform: Platform, request_millicores: int) -> None:
     """Quotas and agents of all but the newcomer, ready and busy, with their canaries and sessions."""
     cluster, services = platform.cluster, platform.services
-    for tenant in platform.made:
-        cluster.apply(
-            quota(tenant, request_millicores),
-            served.credentials(tenant),
-            agent_pod(tenant, services, platform.ways[tenant.name], request_millicores),
-        )
-    for tenant in platform.made:
-        cluster.wait_ready(tenant.name, 1, deadline_seconds=served.START_SECONDS)
+
+    def prepare(tenant: Tenant) -> None:
+        cluster.apply(quota(tenant, request_millicores), served.credentials(tenant))
+
+    many.each(prepare, platform.made)
+    roll_out(
+        cluster,
+        [
+            agent_pod(tenant, services, platform.ways[tenant.name], request_millicores)
+            for tenant in platform.made
+        ],
+    )
     platform.contamination.plant()
     for tenant in platform.made:
         platform.enter(tenant)

@@ -48,12 +48,14 @@ class Summary:
 
 
 def machine(kubernetes_version: str) -> dict[str, Any]:
-    """Where figures were measured."""
+    """Where figures were measured: this machine, which the cluster of ``make up`` is on."""
     return {
+        "processor": _processor(),
         "kubernetes": kubernetes_version,
         "kernel": platform.release(),
         "cgroup": "v2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "v1",
         "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "load_average": [round(value, 2) for value in os.getloadavg()],
         "commit": _commit(),
     }
@@ -65,6 +67,12 @@ def write_report(name: str, figures: Mapping[str, Any], *, directory: Path = REP
     path = directory / f"{name}.json"
     path.write_text(json.dumps(figures, indent=2, default=asdict) + "\n")
     return path
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
 
 
 def _commit() -> str:

@@ -25,7 +25,7 @@ def forwarded(cluster: Cluster, namespace: str, pod: str, port: int) -> Iterator
     Raises:
         DeadlineExceededError: with what kubectl says.
     """
-    command = ["kubectl", "--context", cluster.context, "port-forward", "--address", "127.0.0.1"]
+    command = [*cluster.kubectl_command, "port-forward", "--address", "127.0.0.1"]
     command += ["--namespace", namespace, f"pod/{pod}"]
     with tempfile.TemporaryFile("w+") as said:
 

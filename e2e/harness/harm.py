@@ -5,15 +5,15 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
 import psutil
 
-from e2e.harness.agents import Answers
 from e2e.harness.cgroups import cpu_use
 from e2e.harness.figures import Summary
+from e2e.harness.load import Answers
 from e2e.harness.noise import LEAST_WEIGHT
 from e2e.harness.stress import Running, Stressor
 from e2e.harness.stressed import Scene, blames
@@ -80,7 +80,11 @@ class Outcome:
             "given_back_after_seconds": self.given_back_seconds,
             "cpu_used_milli": self.used_milli,
             "cpu_used_by_system_milli": self.system_milli,
-            "latency_ms": {"quiet": self.quiet, "not_held": self.not_held, "held": self.held},
+            "latency_ms": {
+                "quiet": asdict(self.quiet),
+                "not_held": asdict(self.not_held),
+                "held": asdict(self.held) if self.held else None,
+            },
         }
 
 
@@ -209,10 +213,10 @@ def measure(of: Scene, stressor: Stressor, deadline_seconds: float) -> Outcome:
         named_seconds=watch.named_seconds,
         given_back_seconds=given_back_seconds,
         blamed=tuple(sorted(watch.blamed)),
-        failed=sum(each.failed for each in (quiet, not_held, held) if each),
-        quiet=Summary.of(quiet.latencies_ms),
-        not_held=Summary.of(not_held.latencies_ms),
-        held=Summary.of(held.latencies_ms) if held else None,
+        failed=sum(each.failures for each in (quiet, not_held, held) if each),
+        quiet=Summary.of(quiet.latencies_ms()),
+        not_held=Summary.of(not_held.latencies_ms()),
+        held=Summary.of(held.latencies_ms()) if held else None,
     )
 
 

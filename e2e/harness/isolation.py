@@ -1,95 +1,181 @@
-"""That no tenant has another's data, as every case with tenants that serve customers shows at its end.
-
-contamination = Contamination(tenants)
-contamination.plant()
-...                                        # customers with contamination.witness(tenant)
-contamination.search(services)
-contamination.note(record)
-"""
+"""Noisy tenants among quiet ones that serve their customers, and how these are answered meanwhile."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Final
 
-from e2e.harness import canaries
-from e2e.harness.administration import administrator
-from e2e.harness.canaries import Finding, Search
+from e2e.harness import load as loads
+from e2e.harness import tenants
+from e2e.harness.cgroups import NodeCgroups
+from e2e.harness.cluster import TENANT_QUOTA, Cluster, Container, condition
+from e2e.harness.load import Answers, DriverPod, Load
+from e2e.harness.node_agent import NodeAgent, the_only
 from e2e.harness.served import Tenant
-from e2e.harness.services import Services
-from e2e.results import Recorder
+from e2e.harness.wait import NotYet, wait_until
+from e2e.results import Moment, MomentKind
+from e2e.tenant.protocol import Burn, Request
 
-PLACES: Final = (canaries.REPLY, canaries.REDIS, canaries.POSTGRES)
-SHOWN: Final = 5
+NOISE_CORES: Final = 4
+"""Each noisy tenant wants so many, whatever the node has."""
+HELD_WEIGHT: Final = 2
+"""The least of cgroup v1; on v2 it is 1."""
+WITHIN_SHARE: Final = "WithinShare"
+POLL_SECONDS: Final = 0.05
+REQUEST_MILLISECONDS: Final = 20.0
+"""CPU time of an agent's request."""
 
 
-class Contamination:
-    """One canary per tenant, planted, and looked for in every reply, key and row."""
+@dataclass(frozen=True)
+class Customers:
+    """What one tenant's ask of it, all together."""
 
-    def __init__(self, made: Sequence[Tenant]) -> None:
-        self._tenants = made
-        self._found = Search({tenant.name: tenant.canary for tenant in made})
+    requests_per_second: float
+    cpu_milliseconds: float = REQUEST_MILLISECONDS
 
-    def plant(self) -> None:
-        """Has each agent keep its tenant's canary in its context, in Redis and in PostgreSQL.
 
-        Raises:
-            OSError, websockets.InvalidStatus: when an agent doesn't answer.
+def tell(told: Iterable[Tenant], request: Request) -> None:
+    """Has all these tenants' agents do something, at once."""
+
+    async def one(tenant: Tenant) -> None:
+        async with tenant.customer() as session:
+            await session.ask(request)
+
+    async def everyone() -> None:
+        await asyncio.gather(*(one(tenant) for tenant in told))
+
+    asyncio.run(everyone())
+
+
+@dataclass
+class Scene:
+    """Quiet tenants under load, and noisy ones that make none yet.
+
+    Attributes:
+        moments: what happened, in seconds since the start of the load.
+    """
+
+    cluster: Cluster
+    hogs: Sequence[Tenant]
+    victims: Sequence[Tenant]
+    load: Load
+    agent: NodeAgent
+    containers: Sequence[Container]
+    moments: list[Moment] = field(default_factory=list)
+
+    def note(self, kind: MomentKind, text: str = "") -> float:
+        """Something happens now; the time since the load's start."""
+        now = self.load.now
+        self.moments.append(Moment(at=now, kind=kind, text=text))
+        return now
+
+    @contextmanager
+    def noise(self) -> Iterator[None]:
+        """As much as the noisy tenants can make."""
+        tell(self.hogs, Burn(NOISE_CORES))
+        self.note(MomentKind.ONSET)
+        try:
+            yield
+        finally:
+            tell(self.hogs, Burn(0))
+            self.note(MomentKind.QUIET)
+
+    def enforce(self, enforcement: str) -> None:
         """
-        asyncio.run(self.plant_all())
-
-    async def plant_all(self) -> None:
-        """`plant`, for who awaits."""
-        await asyncio.gather(*(tenant.plant() for tenant in self._tenants))
-
-    def look(self, finding: Finding) -> None:
-        """Looks at something else that a tenant got."""
-        self._found.look(finding)
-
-    def witness(self, tenant: Tenant) -> Callable[[str], None]:
-        """Looks at each message that a customer of the tenant gets: for ``Tenant.customer``."""
-
-        def look(reply: str) -> None:
-            self._found.look(Finding(tenant.name, canaries.REPLY, reply))
-
-        return look
-
-    def search(self, services: Services, *, answering: Collection[Tenant] | None = None) -> None:
-        """Has agents say all that they say, and looks at every key and every row. May be called more than
-        once: what was found stays found.
-
         Args:
-            answering: whose agents are asked; all by default, fewer where some are gone by now.
+            enforcement: ``Enforce`` or ``Observe``, for the noisy tenants' quotas.
         """
-        asyncio.run(self.search_all(services, answering=answering))
+        for hog in self.hogs:
+            self.cluster.patch(TENANT_QUOTA, tenants.QUOTA, hog.name, {"spec": {"enforcement": enforcement}})
 
-    async def search_all(self, services: Services, *, answering: Collection[Tenant] | None = None) -> None:
-        """`search`, for who awaits."""
-        asked = self._tenants if answering is None else answering
-        await asyncio.gather(*(tenant.inspect(self._found) for tenant in asked))
-        async with administrator(services) as all_of_it:
-            keys = await all_of_it.keys(tenant.name for tenant in self._tenants)
-            for finding in (*keys, *await all_of_it.rows()):
-                self._found.look(finding)
-
-    def note(self, record: Recorder) -> None:
-        """Notes what was found, as bounds.
-
-        Raises:
-            BoundMissedError: when a canary was found with another tenant, or one wasn't found where it had
-                been planted: such a search is blind.
-        """
-        strangers, unseen = self._found.strangers, self._found.unseen(PLACES)
-        record.figures["contamination"] = {
-            "looked_at": dict(self._found.looked_at),
-            "strangers": [str(each) for each in strangers[:SHOWN]],
+    def wait_for(self, kind: MomentKind, deadline_seconds: float) -> float:
+        """Until it is seen; how long that took."""
+        checks = {
+            MomentKind.HELD: self.held,
+            MomentKind.FOUND: self.found,
+            MomentKind.GIVEN_BACK: self.given_back,
         }
-        for stranger in strangers[:SHOWN]:
-            record.notes.append(str(stranger))
-        record.bound("canaries found with another tenant", len(strangers), "", at_most=0)
-        seen = len(self._tenants) * len(PLACES) - len(unseen)
-        record.bound(
-            "own canaries found in reply, Redis and PostgreSQL",
-            seen,
-            "",
-            at_least=len(self._tenants) * len(PLACES),
+        start = time.monotonic()
+        wait_until(
+            checks[kind],
+            what=f"the noisy tenants: {kind}",
+            deadline_seconds=deadline_seconds,
+            poll_seconds=POLL_SECONDS,
         )
+        self.note(kind)
+        return time.monotonic() - start
+
+    def weights(self) -> dict[str, int]:
+        """Of each tenant's pod, by the cgroup files."""
+        found = NodeCgroups(self.agent.node).pod_weights(self.containers)
+        return {item.namespace: weight for item, weight in found.items()}
+
+    def held(self) -> bool:
+        """Every noisy tenant has the least weight; else NotYet."""
+        now = self.weights()
+        if any(now[hog.name] > HELD_WEIGHT for hog in self.hogs):
+            raise NotYet(f"weights are {now}")
+        return True
+
+    def found(self) -> bool:
+        """Every noisy tenant is in the node's report; else NotYet."""
+        reported = {each["tenant"] for each in self.agent.report().get("holds", [])}
+        if missing := {hog.name for hog in self.hogs} - reported:
+            raise NotYet(f"{missing} are not")
+        return True
+
+    def given_back(self) -> bool:
+        """All weights are those of the pods' requests, which are alike; else NotYet."""
+        now = self.weights()
+        if len(set(now.values())) != 1 or min(now.values()) <= HELD_WEIGHT:
+            raise NotYet(f"weights are {now}")
+        return True
+
+    def blamed(self) -> set[str]:
+        """The quiet tenants of which a condition or the node's report says that they harm others."""
+        told = {victim.name for victim in self.victims if _reason(self.cluster, victim.name) != WITHIN_SHARE}
+        reported = {each["tenant"] for each in self.agent.report().get("holds", [])}
+        return told | (reported - {hog.name for hog in self.hogs})
+
+    def answers(self, start: float, end: float) -> Answers:
+        """Of the requests that were due then, once they are answered."""
+        self.load.wait_until(end + loads.ANSWERED_SECONDS)
+        return self.load.between(start, end)
+
+
+def _reason(cluster: Cluster, tenant: str) -> str:
+    told = condition(cluster.get(TENANT_QUOTA, tenants.QUOTA, tenant), "Isolated") or {}
+    return str(told.get("reason", WITHIN_SHARE))
+
+
+@contextmanager
+def scene(
+    cluster: Cluster,
+    node_agents: dict[str, NodeAgent],
+    driver_pod: DriverPod,
+    served: Sequence[Tenant],
+    *,
+    hogs: int,
+    customers: Sequence[Customers],
+    seconds: float,
+) -> Iterator[Scene]:
+    """The first of these tenants noisy when told to, the others under load for so long at most.
+
+    Args:
+        customers: of each tenant that is not noisy.
+    """
+    noisy, quiet = served[:hogs], served[hogs:]
+    containers = [item for tenant in served for item in cluster.running(tenant.name)]
+    agent = the_only(node_agents, {item.node for item in containers})
+    targets = [
+        loads.target(each, of.requests_per_second, of.cpu_milliseconds)
+        for each, of in zip(quiet, customers, strict=True)
+    ]
+    with driver_pod.load(targets, seconds) as load:
+        made = Scene(cluster, noisy, quiet, load, agent, containers)
+        try:
+            yield made
+        finally:
+            made.enforce("Enforce")

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
-from kubernetes.client import ApiException
-
-from e2e.harness.agents import Agent
 from e2e.harness.cluster import EVENT, NODE_REPORT, TENANT_QUOTA, Cluster, Manifest, condition
+from e2e.harness.sessions import NoAnswerError, ServedAgent
 from e2e.harness.tenants import QUOTA
 from e2e.harness.wait import NotYet, wait_until
 
@@ -156,7 +154,7 @@ class Course:
         """Waits until the leak that this is has been told of everywhere.
 
         Raises:
-            ApiException: when the agent doesn't answer meanwhile.
+            NoAnswerError: when the agent doesn't answer meanwhile.
             DeadlineExceededError: says what is missing.
         """
 
@@ -179,7 +177,7 @@ class Course:
     def check(self) -> None:
         """
         Raises:
-            ApiException: when the agent didn't answer.
+            NoAnswerError: when the agent didn't answer.
         """
         if self._error is not None:
             raise self._error
@@ -190,7 +188,7 @@ class Course:
             turns += 1
             try:
                 self._tell(time.time() - self.start_seconds)
-            except ApiException as error:
+            except NoAnswerError as error:
                 self._error, self._ended_seconds = error, time.time()
                 return
 
@@ -207,9 +205,11 @@ class Leak:
 
     kind: str
     per_minute: float
-    tell: Callable[[Agent, float], None]
+    tell: Callable[[ServedAgent, float], None]
 
 
-def growing(what: Callable[[Agent, int], None], per_minute: float) -> Callable[[Agent, float], None]:
+def growing(
+    what: Callable[[ServedAgent, int], None], per_minute: float
+) -> Callable[[ServedAgent, float], None]:
     """A leak that takes evenly, be it in ever so small pieces."""
     return lambda agent, seconds: what(agent, int(per_minute * seconds / 60))

@@ -1,6 +1,6 @@
 """The moment when a new limit stands in a container's cgroup file, to a few milliseconds.
 
-A script on the node reads the files in turn until each holds what it should, so that one ``docker exec``
+A script on the node reads the files in turn until each holds what it should, so that one command there
 watches any number of containers, and nothing but file reads lies between the kernel and the clock. Node and
 host share that clock where the node is a container of this machine; `LimitWatch` checks it.
 """
@@ -14,6 +14,7 @@ from math import ceil
 from types import TracebackType
 from typing import Final, Self
 
+from e2e.harness import nodes
 from e2e.harness.cgroups import CPU_PERIOD_MICROSECONDS, CgroupError, NodeCgroups
 from e2e.harness.cluster import Container
 
@@ -117,7 +118,7 @@ class _NodeWatch:
     def __init__(self, node: str, wanted: Mapping[Container, Limit], deadline_seconds: float) -> None:
         self._node = node
         self._containers = list(wanted)
-        command = ["docker", "exec", "-i", node, "bash", "-c", SCRIPT, "bash"]
+        command = [*nodes.command(node), "bash", "-c", SCRIPT, "bash"]
         arguments = [str(ceil(deadline_seconds)), str(SWEEP_PAUSE_SECONDS)]
         lines = self._lines(wanted)
         self._started = time.time()

@@ -18,10 +18,13 @@ from e2e.harness.wait import DeadlineExceededError
 from e2e.load.plan import Connected, Plan, Sample, Started, Target, Told, decode, encode_plan
 
 DRIVER: Final = "driver"
-RESOURCES: Final = {"requests": {"cpu": "300m", "memory": "64Mi"}}
-"""Ten times what it uses: in latencies its own waiting would look like the victims'."""
-REQUEST_MILLISECONDS: Final = 20.0
-"""CPU time of an agent's request, where a test doesn't say another."""
+RESOURCES: Final = {"requests": {"cpu": "100m", "memory": "64Mi"}}
+"""Several times what it uses, and it runs in short slices: in latencies its own waiting would look like the
+victims'. It tells how late it was."""
+TOLD_SECONDS: Final = 1.0
+"""After these most of what was due is answered and told."""
+ANSWERED_SECONDS: Final = 3.0
+"""After these a request is counted as answered late or never."""
 MARGIN_SECONDS: Final = 30.0
 """For what a driver does before and after the load itself."""
 
@@ -204,7 +207,7 @@ class DriverPod:
 
     def load(self, targets: Sequence[Target], seconds: float, *, connect_seconds: float = 60.0) -> Load:
         """Requests to these for so long, once entered."""
-        command = ("kubectl", "--context", self.cluster.context, "exec", "--stdin")
+        command = (*self.cluster.kubectl_command, "exec", "--stdin")
         where = (f"--namespace={self.namespace}", DRIVER, "--", "python", "-m", "e2e.load")
         return Load((*command, *where), Plan(targets, seconds, connect_seconds))
 
@@ -213,16 +216,15 @@ class DriverPod:
 def driver_pod(cluster: Cluster) -> Iterator[DriverPod]:
     """Running, in a namespace of its own that is no tenant's."""
     with cluster.temporary_namespaces("load", DRIVER) as (namespace,):
-        cluster.apply(manifest(namespace))
+        cluster.apply(sleeper(DRIVER, namespace, RESOURCES))
         cluster.wait_ready(namespace, 1)
         yield DriverPod(cluster, namespace)
 
 
-def manifest(namespace: str) -> Manifest:
-    """A pod in which drivers can be run."""
-    pod = tenants.agent(DRIVER, namespace, resources=RESOURCES)
+def sleeper(name: str, namespace: str, resources: tenants.Resources) -> Manifest:
+    """A pod that does nothing by itself, in which drivers can be run."""
+    pod = tenants.agent(name, namespace, resources=resources)
     (container,) = pod["spec"]["containers"]
-    del container["args"]
     container |= {"image": TENANT.current, "command": ["sleep", "infinity"]}
     return pod
 
@@ -230,7 +232,7 @@ def manifest(namespace: str) -> Manifest:
 def target(
     tenant: Tenant,
     requests_per_second: float,
-    cpu_milliseconds: float = REQUEST_MILLISECONDS,
+    cpu_milliseconds: float,
     *,
     agent: str = AGENT,
 ) -> Target:

@@ -2,27 +2,32 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from kubernetes.utils.quantity import parse_quantity
 
-from e2e.harness import agents, tenants
-from e2e.harness.agents import Agent, Answers
+from e2e.harness import load, many, served, tenants
 from e2e.harness.cgroups import NodeCgroups, read_all
-from e2e.harness.cluster import NODE, POD, TENANT_QUOTA, Cluster, Manifest, condition
+from e2e.harness.cluster import NODE, POD, TENANT_QUOTA, Cluster, condition
+from e2e.harness.load import Answers, DriverPod, Load
 from e2e.harness.node_agent import NodeAgent, the_only
+from e2e.harness.rollout import roll_out
+from e2e.harness.served import AGENT, Tenant, Terms
+from e2e.harness.services import Services
+from e2e.harness.sessions import ServedAgent, Sessions
 from e2e.harness.wait import NotYet, wait_until
+from e2e.results import MomentKind
 
 HOG_PODS: Final = 2
 """Of all hogs together."""
 HOG_CORES: Final = 4
 """Each of its pods wants so many."""
-WORK_UNITS: Final = 250_000
-"""Of one request, some 20 ms of CPU."""
+REQUEST_MILLISECONDS: Final = 20.0
 REQUESTS_PER_SECOND: Final = 8.0
+LONGEST_SECONDS: Final = 600.0
 LEAST_RATIO: Final = 20
 """Of the victim's weight to the hog's: from here on the victim's latency is that of a quiet node."""
 LEAST_WEIGHT: Final = 2
@@ -38,13 +43,8 @@ HARMS: Final = "HarmsNeighbours"
 YIELDS: Final = "Yields"
 WITHIN_SHARE: Final = "WithinShare"
 """Reasons of condition Isolated."""
-SYSTEM_RESOURCES: Final = {"requests": {"cpu": "100m", "memory": "16Mi"}}
-"""Of a pod that is no tenant's."""
-
-
-def quota(tenant: str, weight: int = 100) -> Manifest:
-    """Limits that would let each pod take the whole of a small node."""
-    return tenants.quota(tenant, cpu=f"{LIMIT_MILLI}m", memory="128Mi", weight=weight)
+TERMS: Final = Terms(cpu=f"{LIMIT_MILLI}m", memory="128Mi")
+"""Limits that would let each pod take the whole of a small node."""
 
 
 @dataclass
@@ -53,12 +53,14 @@ class Neighbours:
     requests, and tenants that do nothing."""
 
     cluster: Cluster
+    services: Services
+    sessions: Sessions
+    driver: DriverPod
+    agent: NodeAgent
+    tenants: Mapping[str, Tenant]
     hogs: tuple[str, ...]
     victim: str
     bystanders: tuple[str, ...]
-    driver: tuple[str, str]
-    agent: NodeAgent
-    address: str
 
     @property
     def hog(self) -> str:
@@ -68,21 +70,30 @@ class Neighbours:
     @contextmanager
     def noise(self) -> Iterator[None]:
         """As much as the hogs can make."""
-        hogs = [Agent(self.cluster, hog, item.pod) for hog in self.hogs for item in self.cluster.running(hog)]
+        pods = [(hog, item.pod) for hog in self.hogs for item in self.cluster.running(hog)]
+        hogs = [ServedAgent(self.sessions, self.tenants[hog], pod) for hog, pod in pods]
         try:
-            for each in hogs:
-                each.burn(HOG_CORES)
+            many.each(lambda hog: hog.burn(HOG_CORES), hogs)
             yield
         finally:
-            for each in hogs:
-                each.burn(0)
+            many.each(lambda hog: hog.burn(0), hogs)
 
     def load(self, seconds: float) -> Answers:
-        """Requests to the victim."""
-        url = f"http://{self.address}:{tenants.PORT}/work?units={WORK_UNITS}"
-        return agents.send(
-            self.cluster, self.driver, url, rate_per_second=REQUESTS_PER_SECOND, seconds=seconds
-        )
+        """Requests to the victim for so long."""
+        with self._load(seconds) as running:
+            running.wait()
+            return running.all()
+
+    @contextmanager
+    def requests(self) -> Iterator[None]:
+        """With requests to the victim."""
+        with self._load(LONGEST_SECONDS) as running:
+            yield
+            running.stop()
+
+    def _load(self, seconds: float) -> Load:
+        target = load.target(self.tenants[self.victim], REQUESTS_PER_SECOND, REQUEST_MILLISECONDS)
+        return self.driver.load([target], seconds)
 
     def weights(self) -> dict[str, set[int]]:
         """Of the pods of hogs and victim, by tenant."""
@@ -136,7 +147,7 @@ class Neighbours:
         """With more pods of the first hog, which all make noise."""
         names = [f"crowd-{number}" for number in range(CROWD_PODS)]
         try:
-            pods(self.cluster, self.hog, names, running=len(self.cluster.running(self.hog)) + CROWD_PODS)
+            further(self.cluster, self.services, self.hog, names)
             yield
         finally:
             self._remove(self.hog, *names)
@@ -144,9 +155,9 @@ class Neighbours:
     @contextmanager
     def without_room(self) -> Iterator[None]:
         """With a pod that requests all CPU which no other one does, so that nobody can be lifted."""
-        namespace, _ = self.driver
+        namespace = self.driver.namespace
         requests = {"cpu": f"{self._unrequested_milli() - LEFT_MILLI}m", "memory": "16Mi"}
-        self.cluster.apply(tenants.agent(FILLER, namespace, resources={"requests": requests}))
+        self.cluster.apply(load.sleeper(FILLER, namespace, {"requests": requests}))
         try:
             self.cluster.wait_ready(namespace, 2)
             yield
@@ -242,7 +253,14 @@ class Neighbours:
 
 @contextmanager
 def neighbours(
-    cluster: Cluster, node_agents: dict[str, NodeAgent], *, hogs: int = 1, bystanders: int = 0
+    cluster: Cluster,
+    services: Services,
+    sessions: Sessions,
+    driver: DriverPod,
+    node_agents: Mapping[str, NodeAgent],
+    *,
+    hogs: int = 1,
+    bystanders: int = 0,
 ) -> Iterator[Neighbours]:
     """Running and answering.
 
@@ -250,27 +268,33 @@ def neighbours(
         hogs: tenants that are noisy.
         bystanders: further tenants that do nothing.
     """
-    suffixes = (*(f"hog{number}" for number in range(hogs)), "victim", "driver")
+    suffixes = (*(f"hog{number}" for number in range(hogs)), "victim")
     suffixes += tuple(f"t{number:02d}" for number in range(bystanders))
-    with cluster.temporary_namespaces("noise", *suffixes) as names:
-        noisy, (victim, driver, *others) = names[:hogs], names[hogs:]
-        pods_of = dict.fromkeys(names, 1) | dict.fromkeys(noisy, HOG_PODS // hogs)
-        for name in (*noisy, victim, *others):
-            cluster.apply(quota(name))
-        for name, count in pods_of.items():
-            resources = SYSTEM_RESOURCES if name == driver else None
-            for number in range(count):
-                cluster.apply(tenants.agent(f"agent-{number}", name, resources=resources))
-        for name, count in pods_of.items():
-            for item in cluster.wait_ready(name, count):
-                Agent(cluster, name, item.pod).wait_answering()
+    terms = dict.fromkeys(suffixes, TERMS)
+    with served.serving(cluster, services, "noise", *suffixes, terms=terms) as tenants_made:
+        names = [tenant.name for tenant in tenants_made]
+        noisy, (victim, *others) = names[:hogs], names[hogs:]
+        for hog in noisy:
+            further(cluster, services, hog, [f"{AGENT}-{number}" for number in range(1, HOG_PODS // hogs)])
         (container,) = cluster.running(victim)
-        (pod,) = cluster.pods(victim)
-        agent = the_only(node_agents, {container.node})
-        address = pod["status"]["podIP"]
-        made = Neighbours(cluster, tuple(noisy), victim, tuple(others), (driver, "agent-0"), agent, address)
+        made = Neighbours(
+            cluster,
+            services,
+            sessions,
+            driver,
+            the_only(dict(node_agents), {container.node}),
+            dict(zip(names, tenants_made, strict=True)),
+            tuple(noisy),
+            victim,
+            tuple(others),
+        )
         wait_until(made.quiet, what="quiet after the start", deadline_seconds=60)
         yield made
+
+
+def further(cluster: Cluster, services: Services, tenant: str, names: Sequence[str]) -> None:
+    """More agents of a tenant that has some, answering."""
+    roll_out(cluster, [served.agent(tenant, services, name) for name in names])
 
 
 def seconds_until(check: Callable[[], bool], what: str, deadline_seconds: float) -> float:
@@ -280,14 +304,26 @@ def seconds_until(check: Callable[[], bool], what: str, deadline_seconds: float)
     return time.monotonic() - start
 
 
-def onsets(of: Neighbours, count: int, deadline_seconds: float) -> dict[str, list[float]]:
+def onsets(
+    of: Neighbours,
+    count: int,
+    deadline_seconds: float,
+    mark: Callable[[MomentKind], object] = lambda _: None,
+) -> dict[str, list[float]]:
     """Some times over: noise until the hogs yield, and quiet until all weights and limits are as before.
-    Seconds, as the cgroup files have it."""
+    Seconds, as the cgroup files have it.
+
+    Args:
+        mark: is told of each moment when it comes.
+    """
     quiet = of.weights()
     found: dict[str, list[float]] = {"yield_seconds": [], "give_back_seconds": []}
     for _ in range(count):
         with of.noise():
+            mark(MomentKind.ONSET)
             found["yield_seconds"].append(seconds_until(of.yields, "the hogs to yield", deadline_seconds))
+            mark(MomentKind.HELD)
+        mark(MomentKind.QUIET)
         found["give_back_seconds"].append(
             seconds_until(
                 lambda: of.weights() == quiet and of.limits_milli() == {LIMIT_MILLI},
@@ -295,19 +331,5 @@ def onsets(of: Neighbours, count: int, deadline_seconds: float) -> dict[str, lis
                 deadline_seconds,
             )
         )
-    return found
-
-
-def pods(cluster: Cluster, tenant: str, names: Sequence[str], *, running: int | None = None) -> list[Agent]:
-    """Agents of a tenant, answering.
-
-    Args:
-        running: how many pods the tenant then has, where it has more than these.
-    """
-    for name in names:
-        cluster.apply(tenants.agent(name, tenant))
-    cluster.wait_ready(tenant, running or len(names))
-    found = [Agent(cluster, tenant, name) for name in names]
-    for each in found:
-        each.wait_answering()
+        mark(MomentKind.GIVEN_BACK)
     return found

@@ -10,6 +10,7 @@ import asyncpg
 from kubernetes.utils.quantity import parse_quantity
 from redis import RedisError
 
+from e2e.harness import nodes
 from e2e.harness.administration import administrator
 from e2e.harness.cgroups import NodeCgroups, node_bash
 from e2e.harness.cluster import NODE, POD, RESOURCE_QUOTA, TENANT_QUOTA, Cluster, Container, Manifest
@@ -178,12 +179,16 @@ def kill(container: Container) -> None:
     node_bash(container.node, KILL_SCRIPT, directory)
 
 
-def restart_kubelet(node: str) -> None:
-    """
+def restart_kubelet(cluster: Cluster, node: str) -> bool:
+    """Only of a node that is a container of this machine; whether it was.
+
     Raises:
-        CgroupError: when the node isn't a container of this machine, or has no systemd.
+        CgroupError: when it doesn't start again.
     """
+    if node not in nodes.local_nodes(cluster.context):
+        return False
     node_bash(node, "systemctl restart kubelet")
+    return True
 
 
 def tenants_use(footprint: Footprint, uids: Collection[Uid]) -> Use:

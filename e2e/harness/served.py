@@ -1,24 +1,36 @@
 """Tenants that serve customers: each a namespace with quota, Secret and agent, let into the services."""
 
 import asyncio
+import logging
 import secrets
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from e2e.cluster.deploy import TENANT
-from e2e.harness import canaries, tenants
+from e2e.harness import canaries, many, tenants
 from e2e.harness.administration import StoreCredentials, administrator
 from e2e.harness.canaries import Finding, Search
-from e2e.harness.cluster import POD, Cluster, Manifest
+from e2e.harness.cluster import Cluster, Manifest
+from e2e.harness.rollout import roll_out
 from e2e.harness.services import Services, secret
 from e2e.tenant import tokens
 from e2e.tenant.client import Address, Customer, customer
 from e2e.tenant.protocol import Introduce, Recall, Remember, State, Whoami
+from tenantquota.domain.contention import DEFAULT_WEIGHT
 
+LOG: Final = logging.getLogger(__name__)
 AGENT: Final = "agent"
 """The name of a tenant's first pod."""
 CREDENTIALS: Final = "credentials"
@@ -81,46 +93,116 @@ class Tenant:
                 await session.ask(request)
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What a tenant's quota says: limits and requests of each container, and the tenant's weight.
+
+    Attributes:
+        cpu, memory: the limits.
+        requested_cpu: small by default, so that a hundred tenants fit on two cores beside what else is there.
+        requested_memory: about what an idle agent uses.
+        held: whether there is a quota; without one the pod declares its requests itself.
+        further: fields of the spec.
+    """
+
+    cpu: str = "500m"
+    memory: str = "128Mi"
+    requested_cpu: str = "4m"
+    requested_memory: str = "32Mi"
+    weight: int = DEFAULT_WEIGHT
+    held: bool = True
+    further: Mapping[str, Any] = field(default_factory=dict)
+
+    def quota(self, tenant: str) -> Manifest:
+        return tenants.quota(
+            tenant,
+            cpu=self.cpu,
+            memory=self.memory,
+            requests=self._requests(),
+            weight=self.weight,
+            **self.further,
+        )
+
+    def declared(self) -> tenants.Resources | None:
+        """What the tenant's pods say themselves."""
+        return None if self.held else {"requests": self._requests()}
+
+    def _requests(self) -> Mapping[str, str]:
+        return {"cpu": self.requested_cpu, "memory": self.requested_memory}
+
+
 @contextmanager
 def serving(
     cluster: Cluster,
     services: Services,
     prefix: str,
     *suffixes: str,
-    cpu: str = "500m",
-    memory: str = "128Mi",
+    cpu: str = Terms.cpu,
+    memory: str = Terms.memory,
+    terms: Mapping[str, Terms] | None = None,
 ) -> Iterator[list[Tenant]]:
     """Tenants with one agent each, answering, with those limits; gone at the end, from the services too.
+
+    Args:
+        terms: by suffix, of those tenants that have others than ``cpu`` and ``memory``.
 
     Raises:
         DeadlineExceededError: when an agent doesn't get ready, with the state of its pod.
     """
+    step = _Steps(len(suffixes))
     with admitted(cluster, services, prefix, *suffixes) as made:
-        for tenant in made:
-            cluster.apply(
-                tenants.quota(tenant.name, cpu=cpu, memory=memory),
-                credentials(tenant),
-                agent(tenant.name, services),
-            )
-        for tenant in made:
-            cluster.wait_ready(tenant.name, 1, deadline_seconds=START_SECONDS)
-        yield made
+        step("have a namespace and are let into the services")
+        of_each = [(terms or {}).get(suffix, Terms(cpu=cpu, memory=memory)) for suffix in suffixes]
+
+        def prepare(pair: tuple[Tenant, Terms]) -> None:
+            tenant, own = pair
+            quota = [own.quota(tenant.name)] if own.held else []
+            cluster.apply(*quota, credentials(tenant))
+
+        pairs = list(zip(made, of_each, strict=True))
+        many.each(prepare, pairs)
+        step("have quota and Secret")
+        pods = [agent(tenant.name, services, resources=own.declared()) for tenant, own in pairs]
+        roll_out(cluster, pods)
+        step("answer")
+        try:
+            yield made
+        finally:
+            step.restart()
+    step("are gone")
 
 
 @contextmanager
 def admitted(cluster: Cluster, services: Services, prefix: str, *suffixes: str) -> Iterator[list[Tenant]]:
     """Tenants with a namespace and rights in the services, without quota or agents; gone at the end with all
     that they have by then."""
-    with cluster.temporary_namespaces(prefix, *suffixes) as names:
-        made = [new(cluster, name) for name in names]
-        asyncio.run(_admit(services, made))
-        try:
-            yield made
-        finally:
-            for tenant in made:
-                for pod in cluster.pods(tenant.name):
-                    cluster.delete(POD, pod["metadata"]["name"], tenant.name)
-            asyncio.run(expel(services, made))
+    made: list[Tenant] = []
+    try:
+        with cluster.temporary_namespaces(prefix, *suffixes) as names:
+            made += [new(cluster, name) for name in names]
+            asyncio.run(_admit(services, made))
+            try:
+                yield made
+            finally:
+                cluster.end_pods(names)
+    finally:
+        # last: while an agent runs it may still add to what is removed here
+        asyncio.run(expel(services, made))
+
+
+class _Steps:
+    """Tells how far it is, and how long each step took."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self.restart()
+
+    def restart(self) -> None:
+        self._since = time.monotonic()
+
+    def __call__(self, what: str) -> None:
+        LOG.info("%d tenants %s: %.1f s", self._count, what, time.monotonic() - self._since)
+        self.restart()
 
 
 def new(cluster: Cluster, name: str) -> Tenant:
@@ -136,22 +218,35 @@ def new(cluster: Cluster, name: str) -> Tenant:
 
 async def _admit(services: Services, made: Sequence[Tenant]) -> None:
     async with administrator(services) as all_of_it:
-        for tenant in made:
-            await all_of_it.admit(tenant.name, tenant.stores)
+        await all_of_it.admit({tenant.name: tenant.stores for tenant in made})
 
 
 async def expel(services: Services, made: Sequence[Tenant]) -> None:
     """Takes tenants out of the services with all that they have there."""
-    async with administrator(services) as all_of_it:
-        for tenant in made:
-            await all_of_it.expel(tenant.name)
+    if made:
+        async with administrator(services) as all_of_it:
+            await all_of_it.expel([tenant.name for tenant in made])
+
+
+async def plant(made: Sequence[Tenant]) -> None:
+    """Has every tenant's agent keep its canary."""
+    await _a_few_at_a_time(tenant.plant() for tenant in made)
+
+
+async def _a_few_at_a_time(many_times: Iterable[Awaitable[None]]) -> None:
+    turn = asyncio.Semaphore(many.THREADS)
+
+    async def wait(one: Awaitable[None]) -> None:
+        async with turn:
+            await one
+
+    await asyncio.gather(*(wait(one) for one in many_times))
 
 
 async def search(services: Services, made: Sequence[Tenant]) -> Search:
     """Looks for every tenant's canary in what each agent says, in every key and in every row."""
     found = Search({tenant.name: tenant.canary for tenant in made})
-    for tenant in made:
-        await tenant.inspect(found)
+    await _a_few_at_a_time(tenant.inspect(found) for tenant in made)
     async with administrator(services) as all_of_it:
         for finding in (*await all_of_it.keys(tenant.name for tenant in made), *await all_of_it.rows()):
             found.look(finding)
@@ -171,15 +266,22 @@ def credentials(tenant: Tenant) -> Manifest:
     )
 
 
-def agent(tenant: str, services: Services, name: str = AGENT, *, restarts: bool = True) -> Manifest:
+def agent(
+    tenant: str,
+    services: Services,
+    name: str = AGENT,
+    *,
+    restarts: bool = True,
+    resources: tenants.Resources | None = None,
+) -> Manifest:
     """The pod of one of the tenant's agents.
 
     Args:
         restarts: whether the kubelet starts it anew after its end.
+        resources: those that it declares itself.
     """
-    manifest = tenants.agent(name, tenant, arguments=(), scratch=True)
+    manifest = tenants.agent(name, tenant, resources=resources, scratch=True)
     (container,) = manifest["spec"]["containers"]
-    del container["args"]
     probe = {"httpGet": {"path": "/healthz", "port": tenants.PORT}}
     container |= {
         "image": TENANT.current,

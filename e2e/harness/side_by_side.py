@@ -10,13 +10,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
-from e2e.harness.agents import Agent
 from e2e.harness.cgroups import NodeCgroups, Reading
 from e2e.harness.cluster import Container
 from e2e.harness.node_agent import NodeAgent, Scrape
 
-UNITS: Final = 50_000
-"""Of work, some 4 ms of CPU: enough for the agent to read everything in its next tick."""
 ROUNDING: Final = 1e-6
 """Of seconds, where either prints fewer digits than the kernel has."""
 COUNTERS: Final[dict[str, Callable[[Reading], float]]] = {
@@ -51,10 +48,12 @@ class SideBySide:
         return found
 
 
-def side_by_side(agent: NodeAgent, containers: Collection[Container]) -> SideBySide:
+def side_by_side(
+    agent: NodeAgent, containers: Collection[Container], stir: Callable[[], object]
+) -> SideBySide:
     """
     Args:
-        containers: of tenants' agents.
+        stir: has each container use some ms of CPU: enough for the agent to read everything in its next tick.
 
     Raises:
         CgroupError: when the cgroup of one of them is not there.
@@ -62,7 +61,6 @@ def side_by_side(agent: NodeAgent, containers: Collection[Container]) -> SideByS
     """
     cgroups = NodeCgroups(agent.node)
     before = cgroups.read(containers)
-    for container in containers:
-        Agent(agent.cluster, container.namespace, container.pod).work(UNITS)
+    stir()
     scrape = agent.next_tick(time.time())
     return SideBySide(before, scrape, cgroups.read(containers))

@@ -1,7 +1,10 @@
-"""The bounds of the specification for noisy neighbours; what was measured is in the reports."""
+"""The bounds of the specification; what was measured is in the reports."""
 
 from typing import Final
 
 FOUND_WITHIN_SECONDS: Final = 30
 MITIGATED_WITHIN_SECONDS: Final = 60
 RECOVERED_WITHIN_SECONDS: Final = 120
+DEGRADATION_AT_MOST_PERCENT: Final = 10
+"""Of what others' customers wait."""
+RESPONSE_WITHIN_SECONDS: Final = 2

@@ -11,6 +11,7 @@ from typing import Final, Self
 from e2e.cluster.deploy import STRESS
 from e2e.harness import tenants
 from e2e.harness.cluster import Cluster, Manifest
+from e2e.harness.served import Terms
 from e2e.harness.wait import NotYet, wait_until
 
 CPU_LIMIT: Final = "2"
@@ -69,17 +70,17 @@ STRESSORS: Final = (
 
 def pod(tenant: str) -> Manifest:
     """A pod that waits to be told what to run."""
-    manifest = tenants.agent(POD, tenant, arguments=(), scratch=True)
+    manifest = tenants.agent(POD, tenant, scratch=True)
     manifest["spec"]["volumes"][0]["emptyDir"] = {"sizeLimit": SCRATCH_LIMIT}
     (container,) = manifest["spec"]["containers"]
     container["image"] = STRESS.current
-    del container["ports"], container["args"]
+    del container["ports"]
     return manifest
 
 
 def quota(tenant: str) -> Manifest:
     """Lets it take the whole of a small node's CPU, and little memory."""
-    return tenants.quota(tenant, cpu=CPU_LIMIT, memory=MEMORY_LIMIT)
+    return Terms(cpu=CPU_LIMIT, memory=MEMORY_LIMIT).quota(tenant)
 
 
 class Running:
@@ -91,7 +92,7 @@ class Running:
 
     def __init__(self, cluster: Cluster, tenant: str, stressor: Stressor) -> None:
         told = ["sh", "-c", UNTIL_TOLD, "sh", *stressor.arguments]
-        self._command = ["kubectl", "--context", cluster.context, "exec", "--stdin"]
+        self._command = [*cluster.kubectl_command, "exec", "--stdin"]
         self._command += ["--namespace", tenant, POD, "--", *told]
         self._said: list[str] = []
         self.start_seconds = 0.0

@@ -1,47 +1,48 @@
 """Where stressors run: a tenant for each, on one node with quiet neighbours."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from e2e.harness import agents, noise, stress, tenants
-from e2e.harness.agents import Agent, Answers
+from e2e.harness import load, many, noise, served, stress, tenants
 from e2e.harness.cgroups import NodeCgroups
 from e2e.harness.cluster import TENANT_QUOTA, Cluster, Container, Manifest, condition
+from e2e.harness.load import Answers, DriverPod
 from e2e.harness.node_agent import NodeAgent, the_only
-from e2e.harness.noise import HARMS, LEAST_WEIGHT, SYSTEM_RESOURCES, WITHIN_SHARE, YIELDS
+from e2e.harness.noise import HARMS, LEAST_WEIGHT, WITHIN_SHARE, YIELDS
+from e2e.harness.rollout import roll_out
+from e2e.harness.served import Tenant
+from e2e.harness.services import Services
 from e2e.harness.stress import Stressor
 from e2e.harness.wait import NotYet, wait_until
 
-AGENT: Final = "agent-0"
-"""The name of each pod that answers or sends requests."""
-WORK_UNITS: Final = 100_000
-"""Of one request, some 8 ms of CPU."""
+REQUEST_MILLISECONDS: Final = 8.0
 REQUESTS_PER_SECOND: Final = 25.0
 """To each victim, which is then far below its share."""
 
 
 @dataclass
 class Scene:
-    """A tenant for each stressor; tenants that answer requests of a pod that is no tenant's; and some that
-    do nothing. All on one node."""
+    """A tenant for each stressor; tenants that answer their customers; and some that do nothing. All on one
+    node."""
 
     cluster: Cluster
     culprits: Mapping[str, str]
     """Tenants by the name of their stressor."""
-    victims: tuple[str, ...]
+    answering: tuple[Tenant, ...]
     bystanders: tuple[str, ...]
-    driver: str
+    driver: DriverPod
     agent: NodeAgent
     containers: Sequence[Container]
     """Of all tenants."""
-    addresses: tuple[str, ...]
-    """Of the victims' pods."""
 
     def __post_init__(self) -> None:
         self.cgroups = NodeCgroups(self.agent.node)
+
+    @property
+    def victims(self) -> tuple[str, ...]:
+        return tuple(tenant.name for tenant in self.answering)
 
     @property
     def tenants(self) -> tuple[str, ...]:
@@ -49,16 +50,10 @@ class Scene:
 
     def load(self, seconds: float) -> Answers:
         """Requests to all victims at once."""
-
-        def send(address: str) -> Answers:
-            url = f"http://{address}:{tenants.PORT}/work?units={WORK_UNITS}"
-            sender = (self.driver, AGENT)
-            return agents.send(
-                self.cluster, sender, url, rate_per_second=REQUESTS_PER_SECOND, seconds=seconds
-            )
-
-        with ThreadPoolExecutor() as threads:
-            return together(list(threads.map(send, self.addresses)))
+        targets = [load.target(each, REQUESTS_PER_SECOND, REQUEST_MILLISECONDS) for each in self.answering]
+        with self.driver.load(targets, seconds) as running:
+            running.wait()
+            return running.all()
 
     def weights(self) -> dict[str, int]:
         """Of each tenant's pod."""
@@ -120,49 +115,37 @@ def blames(isolated: Manifest) -> bool:
     return isolated.get("reason") in {HARMS, YIELDS}
 
 
-def together(answers: Sequence[Answers]) -> Answers:
-    """Those of several loads that ran at once."""
-    return Answers(
-        sent=sum(each.sent for each in answers),
-        failed=sum(each.failed for each in answers),
-        in_time=sum(each.in_time for each in answers),
-        errors=tuple(error for each in answers for error in each.errors),
-        latencies_ms=tuple(latency for each in answers for latency in each.latencies_ms),
-    )
-
-
 @contextmanager
 def scene(
     cluster: Cluster,
-    node_agents: dict[str, NodeAgent],
+    services: Services,
+    driver: DriverPod,
+    node_agents: Mapping[str, NodeAgent],
     stressors: Sequence[Stressor],
     *,
     victims: int,
     bystanders: int,
 ) -> Iterator[Scene]:
     """Running and answering, and nobody stressed yet."""
-    suffixes = [each.name for each in stressors]
-    suffixes += [f"victim{number}" for number in range(victims)]
+    suffixes = [f"victim{number}" for number in range(victims)]
     suffixes += [f"t{number:02d}" for number in range(bystanders)]
-    with cluster.temporary_namespaces("stress", *suffixes, "driver") as (*names, driver):
-        culprits, quiet = names[: len(stressors)], names[len(stressors) :]
-        for name in culprits:
-            cluster.apply(stress.quota(name), stress.pod(name))
-        for name in quiet:
-            cluster.apply(noise.quota(name), tenants.agent(AGENT, name))
-        cluster.apply(tenants.agent(AGENT, driver, resources=SYSTEM_RESOURCES))
-        containers = [container for name in (*names, driver) for container in cluster.wait_ready(name, 1)]
-        for name in (*quiet, driver):
-            Agent(cluster, name, AGENT).wait_answering()
+    terms = dict.fromkeys(suffixes, noise.TERMS)
+    with (
+        served.serving(cluster, services, "stress", *suffixes, terms=terms) as quiet,
+        cluster.temporary_namespaces("stress", *map(str, stressors)) as culprits,
+    ):
+        many.each(lambda name: cluster.apply(stress.quota(name)), culprits)
+        roll_out(cluster, [stress.pod(name) for name in culprits])
+        names = [*culprits, *(tenant.name for tenant in quiet)]
+        containers = [container for name in names for container in cluster.running(name)]
         made = Scene(
             cluster,
-            {each.name: tenant for each, tenant in zip(stressors, culprits, strict=True)},
+            dict(zip(map(str, stressors), culprits, strict=True)),
             tuple(quiet[:victims]),
-            tuple(quiet[victims:]),
+            tuple(tenant.name for tenant in quiet[victims:]),
             driver,
-            the_only(node_agents, {container.node for container in containers}),
-            [container for container in containers if container.namespace != driver],
-            tuple(pod["status"]["podIP"] for name in quiet[:victims] for pod in cluster.pods(name)),
+            the_only(dict(node_agents), {container.node for container in containers}),
+            containers,
         )
         wait_until(made.quiet, what="quiet after the start", deadline_seconds=60)
         yield made

@@ -51,7 +51,7 @@ def agent(
     tenant: str,
     *,
     resources: Resources | None = None,
-    arguments: Sequence[str] = ("serve",),
+    arguments: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
     scratch: bool = False,
 ) -> Manifest:
@@ -74,7 +74,7 @@ def agents(
 ) -> Manifest:
     """A Deployment of agents, all on ``node`` where one is given."""
     labels = {"app": name}
-    pod = _pod_spec(resources, ("serve",))
+    pod = _pod_spec(resources, ())
     if node:
         pod["nodeSelector"] = {"kubernetes.io/hostname": node}
     return _object(
@@ -104,7 +104,7 @@ def _pod_spec(resources: Resources | None, arguments: Sequence[str]) -> Manifest
                 "name": CONTAINER,
                 "image": IMAGE,
                 "imagePullPolicy": "IfNotPresent",
-                "args": list(arguments),
+                **({"args": list(arguments)} if arguments else {}),
                 "ports": [{"containerPort": PORT}],
                 "resources": resources or {"requests": {"cpu": "5m", "memory": "16Mi"}},
                 "securityContext": {

@@ -91,7 +91,8 @@ class Line(_Data):
     """
     Attributes:
         points: (x, y) in order of x. On a chart of bars x is the number of the bar.
-        muted: one of many of the same kind, such as one quiet tenant among fifty.
+        muted: one of many of the same kind, such as one quiet tenant among fifty. On a chart of bars: what
+            the others are compared with, such as what each is entitled to; drawn wide, behind them.
     """
 
     name: str
@@ -194,6 +195,7 @@ class Run(_Data):
         started: RFC 3339, UTC.
         machine: where it ran; see ``e2e.harness.figures.machine``.
         command: what was run.
+        incomplete: why it isn't all that was asked for, in a sentence, such as that it was interrupted.
     """
 
     started: str
@@ -201,7 +203,8 @@ class Run(_Data):
     command: str
     machine: dict[str, Any]
     cases: list[Case]
+    incomplete: str = ""
 
     @property
     def passed(self) -> bool:
-        return bool(self.cases) and all(case.passed for case in self.cases)
+        return bool(self.cases) and not self.incomplete and all(case.passed for case in self.cases)

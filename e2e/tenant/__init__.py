@@ -11,6 +11,4 @@
 - ``commands``: what each message does
 - ``sessions``, ``server``: connections from the handshake to their end
 - ``client``: the other side, for drivers and tests
-
-``agent.py`` is another program: the agent of the cases that have not moved here yet.
 """

@@ -10,6 +10,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from e2e.tenant import protocol
@@ -72,6 +73,11 @@ class Customer:
         if answer.result is None:
             raise RequestRefusedError(answer.error)
         return answer.result
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._connection.state is not State.OPEN
 
     def cut(self) -> None:
         """The connection is gone, without a closing handshake."""

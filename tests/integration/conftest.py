@@ -5,19 +5,21 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from e2e.cluster.settings import CONTEXT
 from e2e.harness.fixtures import *  # noqa: F403 - fixtures are found by name
+from e2e.harness.target import Target
 from e2e.harness.wait import wait_until
 from tests.integration.kubectl import Kubectl
 
 
 @pytest.fixture(scope="session")
-def kubectl() -> Kubectl:
-    """As the cluster's administrator; always in the test cluster's context, whatever the current one is."""
-    kubectl = Kubectl(CONTEXT)
+def kubectl(target: Target) -> Kubectl:
+    """As the cluster's administrator; always in the context that is tested, whatever the current one is."""
+    kubectl = Kubectl(target)
     policy = kubectl("get", "mutatingadmissionpolicy", "tenantquota-limits")
     if policy.code:
-        pytest.fail(f"no cluster with TenantQuota in context {CONTEXT}: run 'make up' ({policy.stderr})")
+        pytest.fail(
+            f"no cluster with TenantQuota in context {target.context}: run 'make up' ({policy.stderr})"
+        )
     return kubectl
 
 

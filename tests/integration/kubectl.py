@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from e2e.harness.target import Target
 from e2e.harness.wait import NotYet, wait_until
 
 Manifest = dict[str, Any]
@@ -54,12 +55,12 @@ class Answer:
 class Kubectl:
     """kubectl in one context, as one user (the kubeconfig's own where none is named)."""
 
-    context: str
+    target: Target
     user: str | None = None
 
     def __call__(self, *arguments: str, stdin: Manifest | Sequence[Manifest] | None = None) -> Answer:
         """Runs it; with ``stdin`` the arguments should say ``-f -``. Never raises for a refusal."""
-        command = ["kubectl", "--context", self.context, *([f"--as={self.user}"] if self.user else [])]
+        command = [*self.target.kubectl, *([f"--as={self.user}"] if self.user else [])]
         manifests = [stdin] if isinstance(stdin, dict) else list(stdin or [])
         done = subprocess.run(
             [*command, *arguments],
@@ -72,7 +73,7 @@ class Kubectl:
         return Answer(("kubectl", *arguments), done.returncode, done.stdout, done.stderr)
 
     def impersonating(self, user: str) -> "Kubectl":
-        return Kubectl(self.context, user)
+        return Kubectl(self.target, user)
 
     def get(self, *arguments: str) -> Manifest:
         return self("get", *arguments, "--output=json").manifest

@@ -51,12 +51,10 @@ def test_an_edit_reaches_the_cgroups_and_what_a_pod_declares_is_the_ceiling(tena
 def test_several_containers_and_sidecars_are_all_held(tenant: Tenant) -> None:
     pod = tenants.agent("many", tenant.namespace)
     (agent,) = pod["spec"]["containers"]
-    pod["spec"]["containers"].append(
-        agent | {"name": "second", "args": ["serve", "--port", "8081"], "ports": []}
-    )
+    pod["spec"]["containers"].append(agent | {"name": "second", "args": ["--port", "8081"], "ports": []})
     sidecar = agent | {
         "name": "sidecar",
-        "args": ["serve", "--port", "8082"],
+        "args": ["--port", "8082"],
         "ports": [],
         "restartPolicy": "Always",
     }

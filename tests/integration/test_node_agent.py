@@ -275,7 +275,7 @@ class TestEnd:
         before = agent.report()["heartbeat"]
         logs = subprocess.Popen(
             [
-                *("kubectl", "--context", cluster.context, "logs", "--follow", "--tail=1"),
+                *(*cluster.kubectl_command, "logs", "--follow", "--tail=1"),
                 *(f"--namespace={NAMESPACE}", agent.itself.pod),
             ],
             stdout=subprocess.PIPE,

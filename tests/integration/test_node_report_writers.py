@@ -1,14 +1,14 @@
 """Who may write a NodeReport: the agent of the node that it is named after, and nobody else."""
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from e2e.cluster.settings import CONTEXT, NAMESPACE
+from e2e.cluster.settings import NAMESPACE
 from e2e.harness.cluster import NODE, NODE_REPORT, Cluster
 from e2e.harness.node_agent import ACCOUNT, DAEMON_SET_NAME, NodeAgent
+from e2e.harness.target import Target
 from e2e.harness.wait import wait_until
 from tests.integration.kubectl import Answer, Kubectl, Manifest
 
@@ -121,15 +121,15 @@ def token(cluster: Cluster, kubectl: Kubectl) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def bearer(token: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Answer]:
+def bearer(kubectl: Kubectl, token: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Answer]:
     """Applies a node's report with that token, and none of the administrator's credentials."""
-    raw = ["kubectl", "config", "view", "--raw", "--flatten", "--minify", f"--context={CONTEXT}", "-o=json"]
-    config = json.loads(subprocess.run(raw, capture_output=True, check=True, timeout=60).stdout)
+    config = kubectl("config", "view", "--raw", "--flatten", "--minify", "--output=json").manifest
     config["users"][0]["user"] = {"token": token}
     kubeconfig = tmp_path_factory.mktemp("bearer") / "config"
     kubeconfig.touch(0o600)
     kubeconfig.write_text(json.dumps(config))
-    return lambda node: apply(Kubectl(CONTEXT), node, f"--kubeconfig={kubeconfig}", "--validate=false")
+    with_token = Target(kubectl.target.context, str(kubeconfig))
+    return lambda node: apply(Kubectl(with_token), node, "--validate=false")
 
 
 def test_a_real_token_writes_its_nodes_report_only(bearer: Callable[[str], Answer], agent: NodeAgent) -> None:

@@ -7,8 +7,11 @@ import pytest
 from e2e.harness import noise, tenants
 from e2e.harness.cgroups import node_bash, read_all
 from e2e.harness.cluster import POD, TENANT_QUOTA, Cluster
+from e2e.harness.load import DriverPod
 from e2e.harness.node_agent import NodeAgent, find_node_agents
 from e2e.harness.noise import Neighbours
+from e2e.harness.services import Services
+from e2e.harness.sessions import Sessions
 from e2e.harness.wait import wait_until
 
 pytestmark = pytest.mark.exclusive
@@ -22,8 +25,10 @@ def until(check: object, what: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def neighbours(cluster: Cluster, controller: object) -> Iterator[Neighbours]:
-    with noise.neighbours(cluster, find_node_agents(cluster)) as made:
+def neighbours(
+    cluster: Cluster, services: Services, sessions: Sessions, driver_pod: DriverPod, controller: object
+) -> Iterator[Neighbours]:
+    with noise.neighbours(cluster, services, sessions, driver_pod, find_node_agents(cluster)) as made:
         yield made
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from e2e.cluster.settings import CONTEXT, NAMESPACE, RELEASE, REPOSITORY
+from e2e.cluster.settings import NAMESPACE, RELEASE, REPOSITORY
 from e2e.harness.controller import CONTROLLER
+from e2e.harness.target import Target
 from e2e.harness.wait import NotYet, wait_until
 from tests.integration.kubectl import Kubectl, full, limits, pod, resources
 
@@ -17,8 +18,8 @@ OURS = "--selector=app.kubernetes.io/name=tenantquota"
 LIMITED = full("500m", "256Mi", "50m", "64Mi")
 
 
-def helm(*arguments: str) -> str:
-    command = ["helm", f"--kube-context={CONTEXT}", f"--namespace={NAMESPACE}", *arguments]
+def helm(target: Target, *arguments: str) -> str:
+    command = ["helm", *target.options("--kube-context"), f"--namespace={NAMESPACE}", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -32,11 +33,11 @@ def wait_ready(kubectl: Kubectl) -> None:
 def values(kubectl: Kubectl, tmp_path: Path) -> Iterator[str]:
     """A file with the values that the release has; it has them again afterwards."""
     path = tmp_path / "values.yaml"
-    path.write_text(helm("get", "values", RELEASE, "--output=yaml"))
+    path.write_text(helm(kubectl.target, "get", "values", RELEASE, "--output=yaml"))
     try:
         yield str(path)
     finally:
-        helm("upgrade", "--install", RELEASE, CHART, f"--values={path}")
+        helm(kubectl.target, "upgrade", "--install", RELEASE, CHART, f"--values={path}")
         wait_ready(kubectl)
 
 
@@ -63,7 +64,12 @@ def test_upgrade_keeps_every_limit(kubectl: Kubectl, namespace: str, values: str
     mark = secrets.token_hex(3)
 
     helm(
-        "upgrade", RELEASE, CHART, f"--values={values}", f"--set-string=controller.podAnnotations.mark={mark}"
+        kubectl.target,
+        "upgrade",
+        RELEASE,
+        CHART,
+        f"--values={values}",
+        f"--set-string=controller.podAnnotations.mark={mark}",
     )
     between = kubectl.try_create(pod(namespace, limits("64", "64Gi"))).manifest
     wait_ready(kubectl)
@@ -78,7 +84,7 @@ def test_upgrade_keeps_every_limit(kubectl: Kubectl, namespace: str, values: str
 def test_uninstallation_leaves_nothing_in_the_way(kubectl: Kubectl, namespace: str, values: str) -> None:
     here = f"--namespace={namespace}"
 
-    helm("uninstall", RELEASE, "--wait")
+    helm(kubectl.target, "uninstall", RELEASE, "--wait")
 
     for kind in ("mutatingadmissionpolicies", "validatingadmissionpolicies", "clusterroles"):
         assert not kubectl.get(kind, OURS)["items"]
@@ -101,9 +107,9 @@ def test_uninstallation_leaves_nothing_in_the_way(kubectl: Kubectl, namespace: s
 def test_installed_again_it_goes_on(
     kubectl: Kubectl, new_namespace: Callable[[str], str], namespace: str, values: str
 ) -> None:
-    helm("uninstall", RELEASE, "--wait")
+    helm(kubectl.target, "uninstall", RELEASE, "--wait")
 
-    helm("install", RELEASE, CHART, f"--values={values}")
+    helm(kubectl.target, "install", RELEASE, CHART, f"--values={values}")
     wait_ready(kubectl)
 
     def limited() -> bool:

@@ -15,7 +15,7 @@ from websockets.exceptions import InvalidStatus
 from e2e.harness import canaries, served
 from e2e.harness.administration import administrator, postgres_as, redis_as
 from e2e.harness.cluster import POD, Cluster
-from e2e.harness.isolation import Contamination
+from e2e.harness.contamination import Contamination
 from e2e.harness.served import LEASE_SECONDS, USER, Tenant
 from e2e.harness.services import Services
 from e2e.harness.wait import NotYet, wait_until_async

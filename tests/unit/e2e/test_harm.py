@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from e2e.harness.agents import Answers
 from e2e.harness.figures import Summary, write_report
 from e2e.harness.harm import Outcome
-from e2e.harness.stressed import blames, together
+from e2e.harness.stressed import blames
 
 QUIET = Summary(count=160, least=8, median=10, p95=14, p99=20, most=22)
 HELD = Outcome(
@@ -58,9 +57,3 @@ def test_the_report_has_a_row_for_a_stressor_that_was_not_held_too(tmp_path: Pat
 )
 def test_who_yields_is_blamed_whether_or_not_a_victim_is_named(reason: str, blamed: bool) -> None:
     assert blames({"reason": reason}) is blamed
-
-
-def test_answers_of_several_victims_are_counted_together() -> None:
-    first = Answers(sent=3, failed=1, in_time=2, errors=("status 500",), latencies_ms=(1.0, 2.0))
-    second = Answers(sent=1, failed=0, in_time=1, errors=(), latencies_ms=(4.0,))
-    assert together([first, second]) == Answers(4, 1, 3, ("status 500",), (1.0, 2.0, 4.0))

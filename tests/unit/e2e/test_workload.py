@@ -1,4 +1,4 @@
-"""The tenants' agent, as a process of its own, the way it runs in a pod."""
+"""The workload, as a process of its own, the way it runs in a pod."""
 
 import json
 import signal
@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from e2e.cluster.settings import REPOSITORY
 from e2e.harness.wait import NotYet, wait_until
-from e2e.tenant import agent as agent_module
 
-PROGRAM = [sys.executable, "-I", "-S", "-B", str(Path(agent_module.__file__))]
+PROGRAM = [sys.executable, "-E", "-s", "-S", "-B", "-m", "e2e.workload"]
 MIB = 1 << 20
 
 
@@ -63,16 +63,17 @@ def agent(scratch: Path) -> Iterator[Running]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with subprocess.Popen([*PROGRAM, "serve", "--port", str(port), "--scratch", str(scratch)]) as process:
+    command = [*PROGRAM, "--port", str(port), "--scratch", str(scratch)]
+    with subprocess.Popen(command, cwd=REPOSITORY) as process:
         running = Running(process, port)
         wait_until(lambda: running.ask("GET", "/"), what="the agent to answer", deadline_seconds=10)
         yield running
         process.kill()
 
 
-def test_answers_work(agent: Running) -> None:
+def test_says_what_it_does(agent: Running) -> None:
     nothing = {"cores": 0, "percent": 100, "bytes": 0, "files": 0, "processes": 0}
-    assert agent.ask("GET", "/work?units=1000") == (200, nothing)
+    assert agent.ask("GET", "/") == (200, nothing)
 
 
 def test_burns_with_a_process_for_each_core_and_stops(agent: Running) -> None:
@@ -144,11 +145,10 @@ def test_holds_touched_memory_and_gives_it_back(agent: Running) -> None:
     [
         ("POST", "/burn", 400, "give cores=N"),
         ("POST", "/burn?cores=1&percent=0", 400, "from 1 to 100"),
-        ("POST", "/files?count=9999", 400, "at most 2048"),
-        ("POST", "/write?bytes=5", 400, "a multiple of 4096"),
+        ("POST", "/write?bytes=5", 400, "whole blocks of 4096"),
         ("POST", "/hold?bytes=-1", 400, "give bytes=N"),
-        ("GET", "/work?units=x", 400, "give units=N"),
-        ("GET", "/burn", 404, "there are /, /work"),
+        ("POST", "/files?count=x", 400, "give count=N"),
+        ("GET", "/burn", 404, "there are /"),
     ],
 )
 def test_says_what_is_wrong(agent: Running, method: str, path: str, status: int, says: str) -> None:
@@ -165,23 +165,3 @@ def test_ends_at_once_with_its_burners(agent: Running) -> None:
     assert agent.process.wait(10) == 0
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
-
-
-def test_load_reports_each_request(agent: Running) -> None:
-    url = f"http://127.0.0.1:{agent.port}/work?units=100"
-    command = [*PROGRAM, "load", url, "--rate", "100", "--seconds", "0.5"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    report = json.loads(done.stdout)
-    assert (report["sent"], report["failed"], len(report["latencies_ms"])) == (50, 0, 50)
-    assert 0 < report["in_time"] <= 50
-
-
-def test_load_reports_failures() -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/work"
-        command = [*PROGRAM, "load", url, "--rate", "100", "--seconds", "0.05"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    report = json.loads(done.stdout)
-    assert (report["sent"], report["failed"], report["latencies_ms"]) == (5, 5, [])
-    assert "ConnectionRefusedError" in report["errors"][0]

@@ -1,12 +1,6 @@
-"""The show: two tenants, a hog and a quiet agent, and limits that are in the kernel. Run: ``make demo``.
-
-Every command that is printed is the one that runs, so that all of it can be typed again.
-"""
+"""Limits that are in the kernel: two tenants, a hog and a quiet agent."""
 
 import json
-import shlex
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +8,11 @@ from typing import Final
 
 from kubernetes.utils.quantity import parse_quantity
 
-from e2e.cluster.settings import REPOSITORY
+from e2e.demo.terminal import Terminal
 from e2e.harness import tenants
 from e2e.harness.cgroups import NodeCgroups, Reading, cpu_use, read_all
-from e2e.harness.cluster import POD, TENANT_QUOTA, Cluster, Container, NoClusterError
-from e2e.harness.controller import find_controller
-from e2e.harness.limit_watch import Limit, LimitsMissingError, LimitWatch
-from e2e.harness.wait import DeadlineExceededError
+from e2e.harness.cluster import POD, TENANT_QUOTA, Cluster, Container
+from e2e.harness.limit_watch import Limit, LimitWatch
 
 QUOTA: Final = "agents"
 """The name of both quotas in examples/tenants.yaml."""
@@ -40,56 +32,13 @@ class Shown:
 AGENTS: Final = (Shown("acme", "hog"), Shown("globex", "quiet"))
 
 
-class Terminal:
-    """What the audience sees."""
+def show(cluster: Cluster, terminal: Terminal) -> Container:
+    """Quotas, agents, an edit; returns acme's hog, which goes on.
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._start = time.monotonic()
-        current = subprocess.run(
-            ["kubectl", "config", "current-context"], capture_output=True, text=True, check=False
-        )
-        elsewhere = current.stdout.strip() != cluster.context
-        self._kubectl = ["kubectl", *(["--context", cluster.context] if elsewhere else [])]
-
-    def say(self, text: str = "") -> None:
-        print(text, flush=True)
-
-    def title(self, text: str) -> None:
-        self.say(f"\n[{time.monotonic() - self._start:4.1f} s] {text}")
-
-    def kubectl(self, *arguments: str) -> None:
-        """Shows the command, and runs it.
-
-        Raises:
-            subprocess.CalledProcessError: when it fails; it has said why.
-        """
-        command = [*self._kubectl, *arguments]
-        self.say(f"$ {shlex.join(command)}")
-        subprocess.run(command, cwd=REPOSITORY, check=True)
-
-    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        lines = [header, *rows]
-        widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-        for line in lines:
-            cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-            self.say("  " + "   ".join(cells).rstrip())
-
-
-def main() -> int:
-    try:
-        cluster = Cluster()
-        find_controller(cluster)
-        show(cluster, Terminal(cluster))
-    except (NoClusterError, DeadlineExceededError, LimitsMissingError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except subprocess.CalledProcessError as error:
-        print(f"error: '{shlex.join(error.cmd)}' ended with code {error.returncode}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def show(cluster: Cluster, terminal: Terminal) -> None:
+    Raises:
+        DeadlineExceededError, LimitsMissingError: when a limit doesn't reach the kernel in time.
+        subprocess.CalledProcessError: when a command fails; it has said why.
+    """
     terminal.title("Two tenants, a TenantQuota each")
     terminal.kubectl("apply", "-f", "examples/tenants.yaml")
 
@@ -119,9 +68,7 @@ def show(cluster: Cluster, terminal: Terminal) -> None:
     terminal.title("What the operator says about it")
     terminal.kubectl("get", "tenantquotas", "--all-namespaces")
     terminal.kubectl("events", "--namespace", hog.namespace, "--for", f"tenantquota/{QUOTA}")
-
-    terminal.title("That was it; the cluster stays up. What to try next:")
-    terminal.say(NEXT.format(hog=hog.pod))
+    return hog
 
 
 def await_quotas(cluster: Cluster, running: Sequence[Container]) -> None:
@@ -202,28 +149,3 @@ def in_kernel(reading: Reading) -> str:
     cpu = "no limit" if reading.cpu_limit_millicores is None else f"{reading.cpu_limit_millicores}m"
     memory = "no limit" if reading.memory_limit_bytes is None else f"{reading.memory_limit_bytes >> 20}Mi"
     return f"{cpu} {memory}"
-
-
-NEXT: Final = """
-  kubectl explain tenantquota.spec                      what a quota can say
-  kubectl edit tenantquota agents -n acme               another limit; the cgroup follows within a second
-  kubectl describe tenantquota agents -n acme           conditions, and the last decisions with their reasons
-
-  kubectl run free -n acme --image tenantquota/agent:dev
-  kubectl get pod free -n acme -o jsonpath='{{.spec.containers[0].resources}}'
-                                                        a pod that declares nothing is born with limits
-
-  kubectl create --raw '/api/v1/namespaces/acme/pods/{hog}:8080/proxy/hold?bytes=500000000' -f /dev/null
-  kubectl get pods -n acme                              too much memory: the request ends in EOF, the
-                                                        container is OOMKilled and comes back within its limit
-
-  kubectl delete -f examples/tenants.yaml               ends the show
-
-  make test                                             every test, the cluster's too
-  make bench                                            how fast an edit reaches 50 pods
-  make down                                             the cluster is gone
-"""
-
-
-if __name__ == "__main__":
-    sys.exit(main())

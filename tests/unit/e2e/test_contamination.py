@@ -7,7 +7,7 @@ import pytest
 from e2e.harness.administration import StoreCredentials
 from e2e.harness.canaries import POSTGRES, REDIS, Finding
 from e2e.harness.cluster import Cluster
-from e2e.harness.isolation import Contamination
+from e2e.harness.contamination import Contamination
 from e2e.harness.served import Tenant
 from e2e.results import BoundMissedError, Recorder
 

@@ -1,0 +1,56 @@
+"""Many pods, started a few at a time."""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from e2e.harness import many
+from e2e.harness.cluster import POD, Cluster, Container, Manifest, is_ready, running_containers, state
+from e2e.harness.wait import NotYet, wait_until
+
+LOG: Final = logging.getLogger(__name__)
+AT_ONCE: Final = 6
+"""Pods that are on their way. Each start takes a second of CPU and more; where a hundred do so at once on two
+cores, runc gives up on one after the other: on cgroup v1 it freezes a new container while it sets it up,
+and a thread that gets no CPU can't be frozen ("unable to freeze")."""
+TELL_EVERY: Final = 20
+BASE_SECONDS: Final = 120
+SECONDS_PER_POD: Final = 2.0
+
+
+def roll_out(cluster: Cluster, pods: Sequence[Manifest], *, at_once: int = AT_ONCE) -> list[Container]:
+    """Starts pods, and returns their containers once all are Ready.
+
+    Raises:
+        DeadlineExceededError: with the state of those that are not.
+    """
+    left = list(pods)
+    started: set[tuple[str, str]] = set()
+    told = 0
+
+    def all_ready() -> list[Container]:
+        nonlocal told
+        found = [pod for pod in cluster.objects(POD) if _key(pod) in started] if started else []
+        waiting = [pod for pod in found if not is_ready(pod)]
+        ready = len(found) - len(waiting)
+        if ready >= told + TELL_EVERY:
+            told = ready
+            LOG.info("%d of %d pods are ready", ready, len(pods))
+        if len(found) == len(pods) and not waiting:
+            return [container for pod in found for container in running_containers(pod)]
+        next_ones = left[: max(0, at_once - (len(started) - ready))]
+        del left[: len(next_ones)]
+        many.each(cluster.apply, next_ones)
+        started.update(map(_key, next_ones))
+        raise NotYet(f"{ready} are, {len(left)} are not begun; {'; '.join(map(state, waiting[:3]))}")
+
+    return wait_until(
+        all_ready,
+        what=f"{len(pods)} pods to be Ready",
+        deadline_seconds=BASE_SECONDS + SECONDS_PER_POD * len(pods),
+        poll_seconds=0.5,
+    )
+
+
+def _key(pod: Manifest) -> tuple[str, str]:
+    return pod["metadata"]["namespace"], pod["metadata"]["name"]
