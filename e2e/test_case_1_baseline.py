@@ -16,6 +16,7 @@ from e2e.harness import many, served
 from e2e.harness.beside import Beside
 from e2e.harness.cgroups import NodeCgroups, cpu_use, read_all
 from e2e.harness.cluster import Cluster, Container
+from e2e.harness.contamination import kept_apart
 from e2e.harness.figures import Summary
 from e2e.harness.leaking import Leaking
 from e2e.harness.node_agent import NodeAgent, Scrape, the_only
@@ -226,6 +227,7 @@ def platform(
     leaks: Beside[Leaking],
     node_agents: dict[str, NodeAgent],
     tenant_count: int,
+    record: Recorder,
 ) -> Iterator[Platform]:
     """Tenants with a quota and an agent each, all on one node, followed by its node agent."""
     suffixes = [f"t{number:02d}" for number in range(tenant_count)]
@@ -237,9 +239,10 @@ def platform(
         )
         platform = Platform(cluster, sessions, made, agent, agent.scrape())
         many.each(ServedAgent.wait_answering, platform.agents())
-        time.sleep(SETTLED_SECONDS)
-        platform.first = agent.next_tick()
-        yield platform
+        with kept_apart(services, made, record):
+            time.sleep(SETTLED_SECONDS)
+            platform.first = agent.next_tick()
+            yield platform
 
 
 def all_counted(agent: NodeAgent, containers: list[Container]) -> bool:

@@ -16,6 +16,7 @@ from e2e.harness import load, many, served
 from e2e.harness.beside import Beside
 from e2e.harness.cgroups import CpuUse, Reading, cpu_use, read_all
 from e2e.harness.cluster import POD, Cluster, Container
+from e2e.harness.contamination import kept_apart
 from e2e.harness.figures import Summary
 from e2e.harness.leaking import Leaking
 from e2e.harness.limit_watch import Limit, LimitWatch
@@ -151,6 +152,7 @@ def platform(
     controller: Container,
     leaks: Beside[Leaking],
     tenant_count: int,
+    record: Recorder,
 ) -> Iterator[Platform]:
     """Tenants with an agent each and no quota yet."""
     suffixes = ["hog", *(f"n{number:02d}" for number in range(1, tenant_count))]
@@ -158,7 +160,8 @@ def platform(
     with served.serving(cluster, services, "case2", *suffixes, terms=without_quota) as made:
         platform = Platform(cluster, services, sessions, driver_pod, made)
         many.each(ServedAgent.wait_answering, platform.agents())
-        yield platform
+        with kept_apart(services, made, record):
+            yield platform
 
 
 @pytest.fixture(scope="module")

@@ -53,6 +53,7 @@ def leaking(leaks: Beside[Leaking], record: Recorder) -> Leaking:
     found = leaks.result()
     record.figures |= found.figures()
     record.charts += [chart(found, kind) for kind in LEAKS]
+    found.contamination.note(record)
     return found
 
 

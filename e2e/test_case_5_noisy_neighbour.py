@@ -14,6 +14,7 @@ import pytest
 
 from e2e.harness import noise
 from e2e.harness.cluster import Cluster, Container
+from e2e.harness.contamination import kept_apart
 from e2e.harness.figures import Summary
 from e2e.harness.load import DriverPod
 from e2e.harness.node_agent import NodeAgent
@@ -50,11 +51,15 @@ def neighbours(
     controller: Container,
     node_agents: dict[str, NodeAgent],
     tenant_count: int,
+    record: Recorder,
 ) -> Iterator[Neighbours]:
     bystanders = max(0, tenant_count - HOGS - 1)
-    with noise.neighbours(
-        cluster, services, sessions, driver_pod, node_agents, hogs=HOGS, bystanders=bystanders
-    ) as made:
+    with (
+        noise.neighbours(
+            cluster, services, sessions, driver_pod, node_agents, hogs=HOGS, bystanders=bystanders
+        ) as made,
+        kept_apart(services, list(made.tenants.values()), record),
+    ):
         yield made
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 from e2e.harness import many, served
 from e2e.harness.cgroups import NodeCgroups, Reading
 from e2e.harness.cluster import NODE_REPORT, Cluster, Container, Manifest
+from e2e.harness.contamination import Contamination
 from e2e.harness.leaks import Course, Found, Leak, Teller, Told, growing
 from e2e.harness.node_agent import NodeAgent, the_only
 from e2e.harness.served import AGENT, Tenant, Terms
@@ -110,6 +111,7 @@ class Leaking:
     Attributes:
         tenants: by the name of their leak or work.
         containers: as they were before.
+        contamination: the search for their canaries.
         counts: of the open files of those of whom they matter; seconds on the chart's axis.
         found_of_innocents: whatever was told of them.
     """
@@ -120,6 +122,7 @@ class Leaking:
     tenants: Mapping[str, Tenant]
     containers: Mapping[str, Container]
     usage: Usage
+    contamination: Contamination
     outcomes: dict[str, Future[Outcome]] = field(default_factory=dict)
     counts: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     found_of_innocents: list[Manifest] = field(default_factory=list)
@@ -209,8 +212,10 @@ def leaking(
         containers = {name: cluster.running(tenant.name)[0] for name, tenant in of.items()}
         agent = the_only(dict(node_agents), {each.node for each in containers.values()})
         with Usage(containers, every_seconds=1.0) as usage:
-            found = Leaking(cluster, sessions, agent.node, of, containers, usage)
+            contamination = Contamination(made)
+            found = Leaking(cluster, sessions, agent.node, of, containers, usage, contamination)
             many.each(lambda name: found.agent(name).wait_answering(), names)
+            contamination.plant()
             for name in names:
                 wait_until(
                     found.teller(name).is_leak_free,
@@ -218,4 +223,5 @@ def leaking(
                     deadline_seconds=FOUND_WITHIN_SECONDS,
                 )
             found.run()
+            contamination.search(services)
             yield found
