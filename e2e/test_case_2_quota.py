@@ -21,6 +21,7 @@ from e2e.harness.leaking import Leaking
 from e2e.harness.limit_watch import Limit, LimitWatch
 from e2e.harness.load import Answers, DriverPod
 from e2e.harness.recording import About
+from e2e.harness.rollout import roll_out
 from e2e.harness.served import Tenant
 from e2e.harness.services import Services
 from e2e.harness.sessions import NoAnswerError, ServedAgent, Sessions
@@ -54,7 +55,7 @@ CPU_TOLERANCE: Final = 0.05
 REQUESTS_PER_SECOND: Final = 20.0
 REQUEST_MILLISECONDS: Final = 5.0
 ROUNDS: Final = 2
-ROUND_SECONDS: Final = 5.0
+ROUND_SECONDS: Final = 4.0
 LOAD_SECONDS: Final = 120.0
 """More than the rounds take; it ends with them."""
 KEPT_PERCENT: Final = 90.0
@@ -226,14 +227,8 @@ def test_pods_older_than_their_quota_get_its_limits(
 def test_new_pods_start_within_the_quota(platform: Platform) -> None:
     """A pod that comes later has the limits from its first moment on."""
     platform.set_limits(platform.names, CPU_MILLICORES, MEMORY_BYTES)
-    many.each(
-        lambda name: platform.cluster.apply(served.agent(name, platform.services, "late")), platform.names
-    )
-    late = [
-        container
-        for name in platform.names
-        for container in platform.cluster.wait_ready(name, 1, selector="app=late")
-    ]
+    pods = [served.agent(name, platform.services, "late") for name in platform.names]
+    late = roll_out(platform.cluster, pods)
     assert limits_are(late, CPU_MILLICORES, MEMORY_BYTES)
     many.each(lambda name: platform.cluster.delete(POD, "late", name), platform.names)
 

@@ -32,6 +32,9 @@ CASE: Final = About(
 VICTIMS: Final = 2
 BYSTANDERS: Final = 2
 TENANTS: Final = [len(STRESSORS) + VICTIMS + BYSTANDERS]
+SHORT: Final = ("cpu", "fork", "hdd")
+"""One that computes, one whose processes are gone before they are seen, and one that waits for the disk. The
+nightly form has all."""
 LEARNING_SECONDS: Final = 32.0
 """In which the agent comes to know how the victims fare when all is quiet."""
 
@@ -98,7 +101,11 @@ def scene(
         yield made
 
 
-@pytest.mark.parametrize("stressor", STRESSORS, ids=str)
+@pytest.mark.parametrize(
+    "stressor",
+    [pytest.param(each, marks=() if each.name in SHORT else pytest.mark.nightly) for each in STRESSORS],
+    ids=str,
+)
 def test_who_takes_more_than_its_share_is_held_and_nobody_else_is_blamed(
     scene: Scene, outcomes: list[Outcome], record: Recorder, stressor: Stressor
 ) -> None:

@@ -18,6 +18,9 @@ from e2e.harness.load import LoadFailedError
 from e2e.harness.wait import DeadlineExceededError
 from e2e.results import Run
 
+REPORT: Final = "demo"
+"""The name of its files under ``reports/``."""
+
 
 def main() -> int:
     try:
@@ -34,19 +37,17 @@ def main() -> int:
 
 
 def show(cluster: Cluster, terminal: Terminal) -> None:
-    started, start = datetime.now(UTC), time.monotonic()
+    started, begin = datetime.now(UTC), time.monotonic()
     case = isolation.show(cluster, terminal)
+    hog = limits.show(cluster, terminal)
     run = Run(
         started=started.isoformat(timespec="seconds"),
-        seconds=time.monotonic() - start,
+        seconds=time.monotonic() - begin,
         command="make demo",
         machine=machine(cluster.version),
         cases=[case],
     )
-    paths = report.write(run, REPORTS, "demo")
-    hog = limits.show(cluster, terminal)
-    terminal.title("The report of quiet and noisy, with charts, to open in a browser:")
-    terminal.say(f"  {paths.html}")
+    terminal.title(f"The report of it: {report.write(run, REPORTS, REPORT).html}")
     terminal.title("That was it; the cluster stays up. What to try next:")
     terminal.say(NEXT.format(hog=hog.pod))
 

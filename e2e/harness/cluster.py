@@ -263,6 +263,25 @@ class Cluster:
 
         wait_until(all_there, what="the default ServiceAccount of new namespaces", deadline_seconds=60)
 
+    def end_pods(self, namespaces: Collection[str], *, deadline_seconds: float = 120) -> None:
+        """Deletes the pods with a label ``app`` and waits until they are gone. A namespace that is deleted
+        with pods in it looks again after half of their grace, however soon they end."""
+        pods = self._resource(POD)
+        many.each(
+            lambda name: pods.delete(
+                namespace=name, label_selector="app", _request_timeout=REQUEST_TIMEOUT_SECONDS
+            ),
+            namespaces,
+        )
+
+        def ended() -> bool:
+            left = [each["metadata"] for each in self.objects(POD, selector="app")]
+            if here := [each["name"] for each in left if each["namespace"] in namespaces]:
+                raise NotYet(f"{len(here)} are left, such as {here[0]}")
+            return True
+
+        wait_until(ended, what="deleted pods to be gone", deadline_seconds=deadline_seconds, poll_seconds=0.5)
+
     def delete_namespaces(self, names: Iterable[str], *, deadline_seconds: float = 180) -> None:
         """Deletes namespaces with all that is in them and waits until they are gone."""
         remaining = set(names)

@@ -14,6 +14,7 @@ from e2e.harness.cgroups import NodeCgroups, read_all
 from e2e.harness.cluster import NODE, POD, TENANT_QUOTA, Cluster, condition
 from e2e.harness.load import Answers, DriverPod, Load
 from e2e.harness.node_agent import NodeAgent, the_only
+from e2e.harness.rollout import roll_out
 from e2e.harness.served import AGENT, Tenant, Terms
 from e2e.harness.services import Services
 from e2e.harness.sessions import ServedAgent, Sessions
@@ -293,9 +294,7 @@ def neighbours(
 
 def further(cluster: Cluster, services: Services, tenant: str, names: Sequence[str]) -> None:
     """More agents of a tenant that has some, answering."""
-    expected = len(cluster.pods(tenant)) + len(names)
-    many.each(lambda name: cluster.apply(served.agent(tenant, services, name)), names)
-    cluster.wait_ready(tenant, expected)
+    roll_out(cluster, [served.agent(tenant, services, name) for name in names])
 
 
 def seconds_until(check: Callable[[], bool], what: str, deadline_seconds: float) -> float:

@@ -51,7 +51,7 @@ class Room:
 
 A_TENANT: Final = Room(1, 5, 16 * 2**20)
 """The least: one agent with the requests that `e2e.harness.tenants.quota` gives it."""
-THE_REST: Final = Room(4, 320, 512 * 2**20)
+THE_REST: Final = Room(4, 255, 400 * 2**20)
 """Redis, PostgreSQL with its janitor, the load driver, and a stressor."""
 
 
@@ -158,9 +158,10 @@ def _of_nodes(facts: Facts, tenants: int, *, local: bool) -> Iterator[Problem]:
     usable = _usable(facts.nodes)
     if not usable:
         yield Problem("no node is Ready and takes pods", "kubectl get nodes")
-    for where, why in sorted(facts.images_missing.items()):
+    if facts.images_missing:
+        lacking = [f"  {where} ({why})" for where, why in sorted(facts.images_missing.items())]
         yield Problem(
-            f"no image on {where} ({why})",
+            "\n".join(["images that nodes have not and can't get:", *lacking]),
             "make up"
             if local
             else "push the images, which make up builds, to a registry of yours and name it: --image-registry"

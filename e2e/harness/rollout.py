@@ -19,7 +19,7 @@ SECONDS_PER_POD: Final = 2.0
 
 
 def roll_out(cluster: Cluster, pods: Sequence[Manifest], *, at_once: int = AT_ONCE) -> list[Container]:
-    """Starts pods, each the only one of its namespace, and returns their containers once all are Ready.
+    """Starts pods, and returns their containers once all are Ready.
 
     Raises:
         DeadlineExceededError: with the state of those that are not.

@@ -156,18 +156,17 @@ def serving(
                 quota = [own.quota(tenant.name)] if own.held else []
                 cluster.apply(*quota, credentials(tenant))
 
-            many.each(prepare, zip(made, of_each, strict=True))
+            pairs = list(zip(made, of_each, strict=True))
+            many.each(prepare, pairs)
             step("have quota and Secret")
-            roll_out(
-                cluster,
-                [
-                    agent(tenant.name, services, resources=own.declared())
-                    for tenant, own in zip(made, of_each, strict=True)
-                ],
-            )
+            pods = [agent(tenant.name, services, resources=own.declared()) for tenant, own in pairs]
+            roll_out(cluster, pods)
             step("answer")
-            yield made
-            step.restart()
+            try:
+                yield made
+            finally:
+                step.restart()
+                cluster.end_pods(names)
         step("are gone")
     finally:
         # last: while an agent runs it may still add to what is removed here

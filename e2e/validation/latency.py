@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Final, Self
 
 from hdrh.histogram import HdrHistogram
@@ -52,7 +53,9 @@ class Latencies:
 
     def percentile_ms(self, percent: float) -> float:
         """The latency that so many percent don't exceed."""
-        return float(self._histogram.get_value_at_percentile(percent)) / 1000
+        # the library rounds the rank to the nearest, which in a small sample is the value below
+        rank = max(1, ceil(percent * self.count / 100 - 1e-9))
+        return float(self._histogram.get_value_at_percentile(100 * rank / max(1, self.count))) / 1000
 
 
 @dataclass(frozen=True)

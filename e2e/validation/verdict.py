@@ -6,16 +6,26 @@ common reading; p50 and p95 are told beside it.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from e2e.results import Verdict, VerdictState
+from e2e.results import Bound, Source, Verdict, VerdictState
 from e2e.validation.latency import Summary, per_tenant, summary
-from e2e.validation.statistics import Estimate, NoiseFloor, noise_floor, ratio, trend_per_minute
+from e2e.validation.statistics import (
+    Estimate,
+    NoiseFloor,
+    TooFewError,
+    noise_floor,
+    ratio,
+    trend_per_minute,
+)
 from e2e.validation.windows import Kind, Window, of_kind, tenants
 
 PERCENTS: Final = (50, 95, 99)
 JUDGED: Final = 99
+IMPACT: Final = 95
+WORST_TOLD: Final = 3
 DEGRADATION_AT_MOST: Final = 0.10
 RESPONSE_SECONDS_AT_MOST: Final = 2.0
 
@@ -39,6 +49,14 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Impact:
+    """What held noise did to one tenant's p95; of a p99 a single tenant has too few requests."""
+
+    tenant: str
+    ratio: Estimate
+
+
+@dataclass(frozen=True)
 class Validation:
     """All that was found.
 
@@ -54,6 +72,7 @@ class Validation:
     floors: dict[int, NoiseFloor]
     per_tenant: dict[Kind, dict[str, Summary]]
     drift_ms_per_minute: float
+    impacts: Sequence[Impact]
     verdict: Verdict
 
 
@@ -82,6 +101,7 @@ def validate(windows: Sequence[Window], seed: int = 1) -> Validation:
     drift = trend_per_minute([window.start for window in quiet], [summary([window]).p50 for window in quiet])
     summaries = {kind: summary(found) for kind, found in kinds.items()}
     state = judge(held[JUDGED].ratio, floors[JUDGED])
+    worst = impacts(windows, seed)
     return Validation(
         summaries=summaries,
         held=held,
@@ -89,10 +109,15 @@ def validate(windows: Sequence[Window], seed: int = 1) -> Validation:
         floors=floors,
         per_tenant={kind: per_tenant(found) for kind, found in kinds.items()},
         drift_ms_per_minute=drift,
+        impacts=worst,
         verdict=Verdict(
             state=state,
             text=_text(state, len(tenants(quiet)), held[JUDGED], not_held.get(JUDGED)),
-            reasons=_reasons(state, held, not_held, floors[JUDGED], drift, summaries),
+            reasons=[
+                *_reasons(state, held, not_held, floors[JUDGED], drift, summaries),
+                *_worst(worst),
+                *_more(state, held[JUDGED].ratio, len(kinds[Kind.HELD])),
+            ],
         ),
     )
 
@@ -100,16 +125,51 @@ def validate(windows: Sequence[Window], seed: int = 1) -> Validation:
 def judge(held: Estimate, floor: NoiseFloor) -> VerdictState:
     """By the ratio of p99 while held to quiet, and what two quiet halves differ by.
 
-    Isolated: the whole interval is within the bound, or the figure is, and what is over it of the interval is
-    no more than quiet halves differ by. Not isolated: the whole interval is over the bound, and the figure
-    over what quiet halves differ by. Else it can't be told.
+    Isolated: the whole interval is within the bound, or the figure is, and is no further from 1 than quiet
+    halves are from each other, where these are within the bound themselves: on a machine whose quiet halves
+    differ by more than what is asked, a figure near 1 shows nothing. Not isolated: the whole interval is over
+    the bound and over what quiet halves differ by. Else it can't be told.
     """
     most = 1 + DEGRADATION_AT_MOST
-    if held.high <= most or (held.value <= most and held.high <= max(most, floor.most)):
+    as_noise = max(held.value, 1 / held.value) <= floor.most <= most
+    if held.high <= most or (held.value <= most and as_noise):
         return VerdictState.ISOLATED
-    if held.low > most and held.value > floor.most:
+    if held.low > max(most, floor.most):
         return VerdictState.NOT_ISOLATED
     return VerdictState.CANNOT_TELL
+
+
+def impacts(windows: Sequence[Window], seed: int = 1) -> list[Impact]:
+    """The worst victims first; a tenant with a window without answers, or too few windows, is left out."""
+    found = []
+    for tenant in tenants(windows):
+        held, quiet = (
+            [window.latencies_ms(tenant) for window in of_kind(windows, kind)]
+            for kind in (Kind.HELD, Kind.QUIET)
+        )
+        with suppress(TooFewError):
+            found.append(Impact(tenant, ratio(held, quiet, IMPACT, seed)))
+    return sorted(found, key=lambda impact: -impact.ratio.value)
+
+
+def bounds(found: Validation) -> list[Bound]:
+    """The specification's response under 2 s, of p99 while held, and our p99 within 10 % of quiet."""
+    p99 = found.held[JUDGED]
+    return [
+        Bound(
+            what=f"p{JUDGED} of the response while held",
+            measured=round(p99.noisy_ms / 1000, 4),
+            unit="s",
+            at_most=RESPONSE_SECONDS_AT_MOST,
+        ),
+        Bound(
+            what=f"p{JUDGED} while held, over quiet",
+            measured=round(100 * (p99.ratio.value - 1), 2),
+            unit="%",
+            at_most=100 * DEGRADATION_AT_MOST,
+            source=Source.GOAL,
+        ),
+    ]
 
 
 def windows_needed(held: Estimate, windows: int) -> int:
@@ -130,6 +190,21 @@ def _compared(noisy: Sequence[Window], quiet: Sequence[Window], percent: int, se
 def _percentile(windows: Sequence[Window], percent: int) -> float:
     found = summary(windows)
     return {50: found.p50, 95: found.p95, 99: found.p99}[percent]
+
+
+def _worst(found: Sequence[Impact]) -> list[str]:
+    words = [
+        f"{each.tenant} {degradation(each.ratio.value)} (95 % interval {degradation(each.ratio.low)} to "
+        f"{degradation(each.ratio.high)})"
+        for each in found[:WORST_TOLD]
+    ]
+    return [f"Held noise met most, by p{IMPACT}: {', '.join(words)}."] if words else []
+
+
+def _more(state: VerdictState, held: Estimate, windows: int) -> list[str]:
+    if state is not VerdictState.CANNOT_TELL:
+        return []
+    return [f"About {windows_needed(held, windows)} held windows would be needed; there were {windows}."]
 
 
 _WORDS: Final = {

@@ -61,13 +61,13 @@ def test_a_whole_cluster_has_no_problem() -> None:
         ({"node_agents": None}, "no DaemonSet tenantquota-node", "node.enabled"),
         ({"agents_ready": {"one"}}, "no node agent is ready on two", "node.nodeSelector"),
         ({"nodes": [node("one", ready=False)]}, "no node is Ready", "kubectl get nodes"),
-        ({"images_missing": {"one: a:dev": "denied"}}, "no image on one: a:dev (denied)", "--image-registry"),
+        ({"images_missing": {"one: a:dev": "denied"}}, "\n  one: a:dev (denied)", "--image-registry"),
         (
             {"nodes": [node("one", pods=11)]},
             "at least for 14 pods, where there is room for 10",
             "TENANTS",
         ),
-        ({"nodes": [node("one", cpu="400m")]}, "at least for 370m of CPU", "TENANTS"),
+        ({"nodes": [node("one", cpu="400m")]}, "at least for 305m of CPU", "TENANTS"),
     ],
 )
 def test_what_is_missing_is_named(change: dict[str, Any], what: str, remedy: str) -> None:
@@ -78,7 +78,8 @@ def test_what_is_missing_is_named(change: dict[str, Any], what: str, remedy: str
 
 
 def test_all_is_named_at_once() -> None:
-    nothing = Facts("v1.30.0", "0.1.0", False, None, None, (), [], [], {"one: a:dev": "denied"})
+    images = {"one: a:dev": "denied", "two: a:dev": "denied"}
+    nothing = Facts("v1.30.0", "0.1.0", False, None, None, (), [], [], images)
     assert len(found(nothing)) == 6
 
 

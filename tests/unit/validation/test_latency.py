@@ -44,3 +44,8 @@ def test_a_summary_counts_what_was_answered_and_what_was_not() -> None:
     assert found.most == pytest.approx(40.0, rel=0.001)
     assert {name: each.count for name, each in per_tenant(windows).items()} == {"a": 3, "b": 1}
     assert per_tenant(windows)["b"].failed == 1
+
+
+def test_a_percentile_of_few_is_not_the_value_below() -> None:
+    """95 % of eleven is more than ten of them."""
+    assert Latencies.of([1.0] * 10 + [2.0]).percentile_ms(95) == pytest.approx(2.0, rel=1e-3)

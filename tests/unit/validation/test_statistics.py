@@ -34,7 +34,7 @@ def test_windows_that_differ_make_the_interval_wider() -> None:
     """Else requests of one window would pass for independent ones."""
     alike = statistics.ratio(groups(1, 6), groups(2, 6), 99)
     unlike = statistics.ratio(groups(1, 6, spread=0.3), groups(2, 6, spread=0.3), 99)
-    assert unlike.half_width > 1.5 * alike.half_width
+    assert unlike.half_width / unlike.value > 1.5 * alike.half_width / alike.value
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
@@ -71,3 +71,29 @@ def test_the_trend_is_that_of_most_windows() -> None:
     assert statistics.trend_per_minute([0, 60, 120, 180], [10, 11, 12, 13]) == pytest.approx(1.0)
     assert statistics.trend_per_minute([0, 60, 120, 180, 240], [10, 11, 99, 13, 14]) == pytest.approx(1.0)
     assert statistics.trend_per_minute([0], [10]) == 0.0
+
+
+def test_every_window_is_in_either_half_alike() -> None:
+    """Of many ways to halve, those that are looked at must not all have the first windows on one side."""
+    count = 17
+
+    halves = statistics._halvings(count, seed=1)
+
+    for window in range(count):
+        assert 0.3 < sum(window in half for half in halves) / len(halves) < 0.65
+
+
+@pytest.mark.parametrize(
+    ("degrees", "tabled"), [(2, 4.303), (3, 3.182), (5, 2.571), (10, 2.228), (60, 2.000)]
+)
+def test_students_t_is_the_tables(degrees: int, tabled: float) -> None:
+    assert statistics.student(degrees) == pytest.approx(tabled, rel=0.01)
+
+
+def test_the_fewer_the_windows_the_wider_the_interval_of_the_same_draws() -> None:
+    drawn = np.random.default_rng(1).normal(10, 1, 100_000)
+
+    of_four, of_many = (statistics._interval(10, drawn, windows) for windows in (4, 1000))
+
+    assert of_many.half_width == pytest.approx(1.96, rel=0.02)
+    assert of_four.half_width == pytest.approx(3.182 * (4 / 3) ** 0.5, rel=0.05)

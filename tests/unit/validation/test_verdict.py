@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from e2e.results import VerdictState
+from e2e.results import Source, VerdictState
 from e2e.validation import charts
 from e2e.validation.statistics import Estimate, NoiseFloor, TooFewError
-from e2e.validation.verdict import judge, validate, windows_needed
+from e2e.validation.verdict import bounds, judge, validate, windows_needed
 from e2e.validation.windows import Kind, Window, order
 
 QUIET_FLOOR = NoiseFloor(1.0, 1.02)
@@ -17,8 +17,10 @@ LOUD_FLOOR = NoiseFloor(1.1, 1.4)
     ("held", "floor", "state"),
     [
         (Estimate(1.02, 0.98, 1.08), QUIET_FLOOR, VerdictState.ISOLATED),
-        (Estimate(1.02, 0.80, 1.30), LOUD_FLOOR, VerdictState.ISOLATED),
-        (Estimate(1.02, 0.80, 1.30), QUIET_FLOOR, VerdictState.CANNOT_TELL),
+        (Estimate(1.02, 0.80, 1.30), LOUD_FLOOR, VerdictState.CANNOT_TELL),
+        (Estimate(1.01, 0.80, 1.30), QUIET_FLOOR, VerdictState.ISOLATED),
+        (Estimate(1.03, 0.80, 1.30), QUIET_FLOOR, VerdictState.CANNOT_TELL),
+        (Estimate(1.50, 1.20, 1.80), LOUD_FLOOR, VerdictState.CANNOT_TELL),
         (Estimate(1.20, 1.00, 1.30), QUIET_FLOOR, VerdictState.CANNOT_TELL),
         (Estimate(1.50, 1.20, 1.80), QUIET_FLOOR, VerdictState.NOT_ISOLATED),
         (Estimate(1.30, 1.20, 1.38), LOUD_FLOOR, VerdictState.CANNOT_TELL),
@@ -94,3 +96,39 @@ def test_charts_show_each_second_and_each_window() -> None:
     bars = charts.by_kind(validate(windows(1.0, 2.0)))
     assert [line.name for line in bars.lines] == ["quiet", "not held", "held"]
     assert all(len(line.points) == len(bars.bars) == 3 for line in bars.lines)
+
+
+def test_the_worst_victim_is_named_first() -> None:
+    given = [
+        Window(
+            each.kind,
+            each.start,
+            each.seconds,
+            {
+                "spared": next(iter(each.answered.values())),
+                "victim": [
+                    (due, ms * (1.5 if each.kind is Kind.HELD else 1.0))
+                    for due, ms in next(iter(each.answered.values()))
+                ],
+            },
+            {},
+        )
+        for each in windows(1.0, 2.0)
+    ]
+
+    found = validate(given)
+
+    assert [each.tenant for each in found.impacts] == ["victim", "spared"]
+    assert found.impacts[0].ratio.value == pytest.approx(1.5 * found.impacts[1].ratio.value, rel=1e-6)
+    assert any(reason.startswith("Held noise met most, by p95: victim +") for reason in found.verdict.reasons)
+
+
+def test_bounds_are_of_p99_while_held() -> None:
+    found = validate(windows(1.5, 2.0))
+
+    response, degraded = bounds(found)
+
+    assert (response.source, response.unit, response.at_most) == (Source.SPECIFICATION, "s", 2.0)
+    assert response.measured == pytest.approx(found.held[99].noisy_ms / 1000, abs=1e-4)
+    assert (degraded.source, degraded.at_most, degraded.met) == (Source.GOAL, pytest.approx(10), False)
+    assert degraded.measured == pytest.approx(50, abs=12)
