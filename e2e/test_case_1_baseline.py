@@ -40,7 +40,7 @@ IDLE_SECONDS: Final = 12.0
 """An idle agent's own work, the renewal of its sessions, comes every two seconds."""
 LOADED_SECONDS: Final = 12.0
 LOADED_CORES: Final = 0.6
-"""Of all tenants together, so that twenty of them leave the machine to the tests that run beside this one."""
+"""Of all tenants together, however many these are."""
 LOADED_PERCENT_AT_MOST: Final = 20
 HELD_BYTES: Final = 64 * MIB
 WRITTEN_BYTES: Final = 8 * MIB

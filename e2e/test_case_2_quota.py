@@ -54,6 +54,8 @@ CPU_WINDOWS_AT_MOST: Final = 4
 CPU_TOLERANCE: Final = 0.05
 REQUESTS_PER_SECOND: Final = 20.0
 REQUEST_MILLISECONDS: Final = 5.0
+DRAWN: Final = 9
+"""Neighbours in the chart, at most."""
 ROUNDS: Final = 2
 ROUND_SECONDS: Final = 4.0
 LOAD_SECONDS: Final = 120.0

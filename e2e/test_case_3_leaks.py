@@ -25,6 +25,7 @@ from e2e.harness.leaking import (
     MEMORY,
     MEMORY_BYTES,
     OVER_WITHIN_SECONDS,
+    QUIET,
     WORKERS,
     Leaking,
 )
@@ -74,7 +75,7 @@ def chart(found: Leaking, kind: str) -> Chart:
             return Line(name=name, points=found.counts[name], muted=muted)
         return found.usage.line(name, lambda reading: reading.threads, muted=muted)
 
-    others = list(WORKERS) if kind == FILES else found.innocents
+    others = list(WORKERS) if kind == FILES else [*WORKERS, QUIET]
     return Chart(
         title=title,
         unit=unit,

@@ -18,9 +18,6 @@ from e2e.harness.load import LoadFailedError
 from e2e.harness.wait import DeadlineExceededError
 from e2e.results import Run
 
-REPORT: Final = "demo"
-"""The name of its files under ``reports/``."""
-
 
 def main() -> int:
     try:
@@ -37,17 +34,19 @@ def main() -> int:
 
 
 def show(cluster: Cluster, terminal: Terminal) -> None:
-    started, begin = datetime.now(UTC), time.monotonic()
+    started, start = datetime.now(UTC), time.monotonic()
     case = isolation.show(cluster, terminal)
-    hog = limits.show(cluster, terminal)
     run = Run(
         started=started.isoformat(timespec="seconds"),
-        seconds=time.monotonic() - begin,
+        seconds=time.monotonic() - start,
         command="make demo",
         machine=machine(cluster.version),
         cases=[case],
     )
-    terminal.title(f"The report of it: {report.write(run, REPORTS, REPORT).html}")
+    paths = report.write(run, REPORTS, "demo")
+    hog = limits.show(cluster, terminal)
+    terminal.title("The report of quiet and noisy, with charts, to open in a browser:")
+    terminal.say(f"  {paths.html}")
     terminal.title("That was it; the cluster stays up. What to try next:")
     terminal.say(NEXT.format(hog=hog.pod))
 

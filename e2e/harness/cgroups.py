@@ -86,6 +86,7 @@ class Reading:
         throttled_periods: in how many of them it ran into its limit.
         memory_used_bytes: page cache included.
         working_set_bytes: without the page cache that is given back first.
+        anonymous_bytes: what the program itself asked for; no page cache.
         oom_kills: how many of its processes were killed for want of memory.
         io_read_bytes: from block devices, since the container started; so for written. cgroup v1 counts only
             what was written past the page cache.
@@ -100,6 +101,7 @@ class Reading:
     throttled_periods: int
     memory_used_bytes: int
     working_set_bytes: int
+    anonymous_bytes: int
     oom_kills: int
     io_read_bytes: int
     io_written_bytes: int
@@ -152,7 +154,13 @@ class NodeCgroups:
             CgroupError: when the cgroup of one of them is not there (it has ended, or runs elsewhere).
         """
         wanted = sorted(set(containers))
-        return parse_readings(node_bash(self.node, READ_SCRIPT, stdin="\n".join(self.paths(wanted))), wanted)
+        output = node_bash(self.node, READ_SCRIPT, stdin="\n".join(self.paths(wanted)))
+        clock, _, lines = output.partition("\n")
+        contents = parse_contents(lines)
+        try:
+            return {item: parse_reading(float(clock), contents.get(item.id, {})) for item in wanted}
+        except KeyError as error:
+            raise CgroupError(f"{self.node}: no file {error} in the cgroup of a container") from error
 
     def paths(self, containers: Iterable[Container]) -> list[str]:
         """The files that their readings are made from, below /sys/fs/cgroup.
@@ -162,7 +170,7 @@ class NodeCgroups:
         """
         wanted = sorted(set(containers))
         directories = [path for container in wanted for path in self.directories(container, wanted)]
-        return [f"{path}/{file}" for path in directories for file in FILES]
+        return [f"{path}/{file}" for path in directories for file in FILES if _may_have(path, file)]
 
     def count(self, containers: Iterable[Container]) -> dict[Container, Count]:
         """The containers' processes and open files, from /proc.
@@ -255,20 +263,6 @@ def node_bash(node: str, script: str, *arguments: str, stdin: str = "", timeout_
     return done.stdout
 
 
-def parse_readings(output: str, containers: Iterable[Container]) -> dict[Container, Reading]:
-    """From the node's clock and, in further lines, what ``grep -H '' PATH...`` prints.
-
-    Raises:
-        CgroupError: when a file of one of the containers is missing.
-    """
-    clock, _, lines = output.partition("\n")
-    contents = parse_contents(lines)
-    try:
-        return {item: parse_reading(float(clock), contents.get(item.id, {})) for item in containers}
-    except KeyError as error:
-        raise CgroupError(f"no file {error} in the cgroup of a container") from error
-
-
 def parse_contents(lines: str) -> dict[str, dict[str, str]]:
     """What ``grep -H '' PATH...`` prints, as container id → file name → content."""
     contents: dict[str, dict[str, str]] = {}
@@ -288,7 +282,7 @@ def parse_reading(at_seconds: float, files: Mapping[str, str]) -> Reading:
     stat = _pairs(files["cpu.stat"])
     if "cpu.max" in files or "memory.max" in files:
         quota, period = files["cpu.max"].split()
-        memory_used = int(files["memory.current"])
+        memory_used, memory = int(files["memory.current"]), _pairs(files["memory.stat"])
         io = _io_pairs(files.get("io.stat", ""))
         events = _pairs(files["memory.events"])
         return Reading(
@@ -299,13 +293,14 @@ def parse_reading(at_seconds: float, files: Mapping[str, str]) -> Reading:
             periods=stat["nr_periods"],
             throttled_periods=stat["nr_throttled"],
             memory_used_bytes=memory_used,
-            working_set_bytes=memory_used - _pairs(files["memory.stat"])["inactive_file"],
+            working_set_bytes=memory_used - memory["inactive_file"],
+            anonymous_bytes=memory["anon"],
             oom_kills=events["oom_kill"],
             io_read_bytes=sum(device["rbytes"] for device in io),
             io_written_bytes=sum(device["wbytes"] for device in io),
             threads=int(files["pids.current"]),
         )
-    memory_used = int(files["memory.usage_in_bytes"])
+    memory_used, memory = int(files["memory.usage_in_bytes"]), _pairs(files["memory.stat"])
     operations = [
         line.split()[-2:] for line in files["blkio.throttle.io_service_bytes_recursive"].splitlines()
     ]
@@ -318,7 +313,8 @@ def parse_reading(at_seconds: float, files: Mapping[str, str]) -> Reading:
         periods=stat["nr_periods"],
         throttled_periods=stat["nr_throttled"],
         memory_used_bytes=memory_used,
-        working_set_bytes=memory_used - _pairs(files["memory.stat"])["total_inactive_file"],
+        working_set_bytes=memory_used - memory["total_inactive_file"],
+        anonymous_bytes=memory["total_rss"],
         oom_kills=_pairs(files["memory.oom_control"])["oom_kill"],
         io_read_bytes=sum(int(size) for operation, size in operations if operation == "Read"),
         io_written_bytes=sum(int(size) for operation, size in operations if operation == "Write"),
@@ -337,6 +333,12 @@ def _io_pairs(content: str) -> list[dict[str, int]]:
         for line in content.splitlines()
         if "=" in line
     ]
+
+
+def _may_have(directory: str, file: str) -> bool:
+    """A hierarchy of version 1 has the files of its own controller."""
+    hierarchy = directory.partition("/")[0]
+    return hierarchy in {".", file.partition(".")[0]}
 
 
 def _container_id(path: str) -> str:

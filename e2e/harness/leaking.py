@@ -208,7 +208,7 @@ def leaking(
         of = dict(zip(names, made, strict=True))
         containers = {name: cluster.running(tenant.name)[0] for name, tenant in of.items()}
         agent = the_only(dict(node_agents), {each.node for each in containers.values()})
-        with Usage(containers) as usage:
+        with Usage(containers, every_seconds=1.0) as usage:
             found = Leaking(cluster, sessions, agent.node, of, containers, usage)
             many.each(lambda name: found.agent(name).wait_answering(), names)
             for name in names:

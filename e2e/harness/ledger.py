@@ -103,15 +103,26 @@ def _waited(scrape: Scrape, container: Container) -> float:
         return 0.0
 
 
-def between(before: Look, after: Look, weights: Mapping[str, int]) -> dict[str, Entry]:
+def between(
+    before: Look, after: Look, weights: Mapping[str, int], served: Collection[str] = ()
+) -> dict[str, Entry]:
     """What each tenant had, wanted and was due. What they share is what they had all together: whatever the
-    system takes of the node is nobody's unfairness."""
+    system takes of the node is nobody's unfairness.
+
+    Used and waited together are what a thread wants that never rests. One that answers requests would not
+    use the time that it waited: what it is asked for is all that it wants.
+
+    Args:
+        served: tenants that did all that they were asked for in time: they wanted what they used.
+    """
     seconds = after.at_seconds - before.at_seconds
     uses = {
         tenant: Use(
             used=max(0.0, now.cpu_used_seconds - before.readings[tenant].cpu_used_seconds) * 1000 / seconds,
             # of threads that ended the last bit is missing
-            waited=max(0.0, after.waited_seconds[tenant] - before.waited_seconds[tenant]) * 1000 / seconds,
+            waited=0.0
+            if tenant in served
+            else max(0.0, after.waited_seconds[tenant] - before.waited_seconds[tenant]) * 1000 / seconds,
             weight=weights[tenant],
         )
         for tenant, now in after.readings.items()
@@ -120,14 +131,16 @@ def between(before: Look, after: Look, weights: Mapping[str, int]) -> dict[str, 
     return {tenant: Entry(use.used, use.wanted, due[tenant]) for tenant, use in uses.items()}
 
 
-def balance(looks: Sequence[Look], weights: Mapping[str, int]) -> dict[str, Entry]:
+def balance(
+    looks: Sequence[Look], weights: Mapping[str, int], served: Collection[str] = ()
+) -> dict[str, Entry]:
     """Over all of the time: what was due is added up from look to look, since who rests now is not due more
-    for it later."""
+    for it later. See ``between``."""
     total = looks[-1].at_seconds - looks[0].at_seconds
     sums = {tenant: [0.0, 0.0, 0.0] for tenant in weights}
     for before, after in pairwise(looks):
         part = (after.at_seconds - before.at_seconds) / total
-        for tenant, entry in between(before, after, weights).items():
+        for tenant, entry in between(before, after, weights, served).items():
             for number, value in enumerate((entry.used, entry.wanted, entry.due)):
                 sums[tenant][number] += value * part
     return {tenant: Entry(*each) for tenant, each in sums.items()}

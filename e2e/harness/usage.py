@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from e2e.harness import nodes
-from e2e.harness.cgroups import CgroupError, NodeCgroups, Reading, cpu_use, parse_readings
+from e2e.harness.cgroups import NodeCgroups, Reading, cpu_use, parse_contents, parse_reading
 from e2e.harness.cluster import Container
 from e2e.results import Line, Moment, MomentKind
 
@@ -132,11 +132,12 @@ class Usage:
             look = []
 
     def _take(self, look: Collection[str]) -> None:
-        text = "".join(line for line in look if ABOVE not in line)
+        clock, *lines = (line for line in look if ABOVE not in line)
+        contents = parse_contents("".join(lines))
         weights = {line.partition(ABOVE)[0].rpartition("/")[2]: line for line in look if ABOVE in line}
         for name, container in self._containers.items():
-            with suppress(CgroupError):  # it has ended
-                reading = parse_readings(text, [container])[container]
+            with suppress(KeyError):  # it has ended
+                reading = parse_reading(float(clock), contents[container.id])
                 self._readings[name].append(reading)
                 for directory, line in weights.items():
                     if container.id in directory:

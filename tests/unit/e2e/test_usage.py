@@ -45,7 +45,7 @@ def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Group:
     made = Group(tmp_path)
     monkeypatch.setattr(usage, "SCRIPT", usage.SCRIPT.replace("/sys/fs/cgroup", str(tmp_path)))
     monkeypatch.setattr(nodes, "command", lambda _node: [])
-    where = frozenset([str(made.directory.relative_to(tmp_path))])
+    where = frozenset([f"./{made.directory.relative_to(tmp_path)}"])
     monkeypatch.setattr(NodeCgroups, "directories", lambda *_: where)
     return made
 
