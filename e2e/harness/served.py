@@ -175,6 +175,7 @@ def serving(
             finally:
                 step.restart()
                 cluster.end_pods(names)
+                step("have ended")
         step("are gone")
     finally:
         # last: while an agent runs it may still add to what is removed here
