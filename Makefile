@@ -10,6 +10,7 @@ SHELL_SCRIPTS := .ci/run e2e/cgroup2vm/init $(wildcard e2e/cluster/recipes/*.sh 
 # make e2e CASES="2 5" TENANTS="2 20"
 CASES ?=
 TENANTS ?=
+ROUNDS ?=
 # make e2e CONTEXT=staging ALLOW_CONTEXT=staging: a cluster of yours. Only from the command line: a KUBECONFIG or CONTEXT
 # that happens to be exported must not lead the suite's load to another cluster.
 given = $(if $(filter command,$(firstword $(origin $(1)))),$($(1)))
@@ -44,7 +45,7 @@ test: check up ## Everything: linters, set-up, all tests on the cluster.
 	$(VENV)/pytest e2e
 
 e2e: $(if $(TARGET),tools,up) ## The isolation cases; reports/e2e.html. CASES="2 5" TENANTS="2 20" choose; on a cluster of yours: CONTEXT=NAME.
-	$(VENV)/pytest $(E2E) $(addprefix --tenants=,$(TENANTS)) $(if $(NIGHTLY),--nightly) $(CLUSTER_OPTIONS)
+	$(VENV)/pytest $(E2E) $(addprefix --tenants=,$(TENANTS)) $(addprefix --rounds=,$(ROUNDS)) $(if $(NIGHTLY),--nightly) $(CLUSTER_OPTIONS)
 
 e2e-nightly: ## The same in its long form, an hour and more.
 	@$(MAKE) e2e NIGHTLY=1

@@ -19,6 +19,7 @@ pytest_plugins = ["e2e.harness.recording", "e2e.harness.reporting", "e2e.harness
 DEFAULT_TENANTS = [10]
 NIGHTLY_TENANTS = [10, 50]
 LEAKS_MODULE = "test_case_3_leaks.py"
+ROUNDS, NIGHTLY_ROUNDS = 10, 100
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,6 +30,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help=f"run each case with N tenants; may be given more than once (default: {DEFAULT_TENANTS}, or what"
         " the case has in DEFAULT_TENANTS; a case that can't have another number has it in TENANTS)",
+    )
+    parser.addoption(
+        "--rounds",
+        type=int,
+        metavar="N",
+        help=f"in how many rounds tenants come and go in case 7 (default: {ROUNDS}, with --nightly"
+        f" {NIGHTLY_ROUNDS})",
     )
     parser.addoption(
         "--nightly",
@@ -42,6 +50,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def nightly(request: pytest.FixtureRequest) -> bool:
     """Whether it is the long form; what a case has longer there is its own."""
     return bool(request.config.getoption("--nightly"))
+
+
+@pytest.fixture(scope="session")
+def rounds(request: pytest.FixtureRequest, nightly: bool) -> int:
+    """Of churn."""
+    given: int | None = request.config.getoption("--rounds")
+    return given or (NIGHTLY_ROUNDS if nightly else ROUNDS)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -191,6 +191,12 @@ def test_work_that_comes_and_goes_is_no_leak(leaking: Leaking, record: Recorder)
     record.bound("leaks told of others", len(leaking.found_of_innocents) + len(told), "", at_most=0)
 
 
+def test_tenants_are_kept_apart(leaking: Leaking, record: Recorder) -> None:
+    """No reply, key or row of a tenant has another's canary."""
+    leaking.contamination.search(leaking.services)
+    leaking.contamination.note(record)
+
+
 def memory(reading: Reading) -> int:
     return reading.memory_used_bytes
 

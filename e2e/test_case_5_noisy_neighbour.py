@@ -55,6 +55,7 @@ def neighbours(
     with noise.neighbours(
         cluster, services, sessions, driver_pod, node_agents, hogs=HOGS, bystanders=bystanders
     ) as made:
+        made.contamination.plant()
         yield made
 
 
@@ -232,3 +233,9 @@ def test_the_victim_is_answered_as_if_it_were_alone(
     summaries = {name: Summary.of(values) for name, values in rounds.items()}
     record.figures["latency_ms"] = {name: asdict(summary) for name, summary in summaries.items()}
     assert summaries["enforced"].median < summaries["observed"].median
+
+
+def test_tenants_are_kept_apart(neighbours: Neighbours, record: Recorder) -> None:
+    """No reply, key or row of a tenant has another's canary."""
+    neighbours.contamination.search(neighbours.services)
+    neighbours.contamination.note(record)

@@ -86,6 +86,7 @@ class Reading:
         throttled_periods: in how many of them it ran into its limit.
         memory_used_bytes: page cache included.
         working_set_bytes: without the page cache that is given back first.
+        anonymous_bytes: what the program itself asked for; no page cache.
         oom_kills: how many of its processes were killed for want of memory.
         io_read_bytes: from block devices, since the container started; so for written. cgroup v1 counts only
             what was written past the page cache.
@@ -100,6 +101,7 @@ class Reading:
     throttled_periods: int
     memory_used_bytes: int
     working_set_bytes: int
+    anonymous_bytes: int
     oom_kills: int
     io_read_bytes: int
     io_written_bytes: int
@@ -280,7 +282,7 @@ def parse_reading(at_seconds: float, files: Mapping[str, str]) -> Reading:
     stat = _pairs(files["cpu.stat"])
     if "cpu.max" in files or "memory.max" in files:
         quota, period = files["cpu.max"].split()
-        memory_used = int(files["memory.current"])
+        memory_used, memory = int(files["memory.current"]), _pairs(files["memory.stat"])
         io = _io_pairs(files.get("io.stat", ""))
         events = _pairs(files["memory.events"])
         return Reading(
@@ -291,13 +293,14 @@ def parse_reading(at_seconds: float, files: Mapping[str, str]) -> Reading:
             periods=stat["nr_periods"],
             throttled_periods=stat["nr_throttled"],
             memory_used_bytes=memory_used,
-            working_set_bytes=memory_used - _pairs(files["memory.stat"])["inactive_file"],
+            working_set_bytes=memory_used - memory["inactive_file"],
+            anonymous_bytes=memory["anon"],
             oom_kills=events["oom_kill"],
             io_read_bytes=sum(device["rbytes"] for device in io),
             io_written_bytes=sum(device["wbytes"] for device in io),
             threads=int(files["pids.current"]),
         )
-    memory_used = int(files["memory.usage_in_bytes"])
+    memory_used, memory = int(files["memory.usage_in_bytes"]), _pairs(files["memory.stat"])
     operations = [
         line.split()[-2:] for line in files["blkio.throttle.io_service_bytes_recursive"].splitlines()
     ]
@@ -310,7 +313,8 @@ def parse_reading(at_seconds: float, files: Mapping[str, str]) -> Reading:
         periods=stat["nr_periods"],
         throttled_periods=stat["nr_throttled"],
         memory_used_bytes=memory_used,
-        working_set_bytes=memory_used - _pairs(files["memory.stat"])["total_inactive_file"],
+        working_set_bytes=memory_used - memory["total_inactive_file"],
+        anonymous_bytes=memory["total_rss"],
         oom_kills=_pairs(files["memory.oom_control"])["oom_kill"],
         io_read_bytes=sum(int(size) for operation, size in operations if operation == "Read"),
         io_written_bytes=sum(int(size) for operation, size in operations if operation == "Write"),

@@ -246,12 +246,12 @@ class Cluster:
         ]
         try:
             many.each(self.apply, manifests)
-            self._wait_for_accounts(names)
+            self.wait_for_accounts(names)
             yield names
         finally:
             self.delete_namespaces(names)
 
-    def _wait_for_accounts(self, namespaces: Collection[str]) -> None:
+    def wait_for_accounts(self, namespaces: Collection[str]) -> None:
         """Until pods are accepted there: a controller makes the account that they run as."""
 
         def all_there() -> bool:

@@ -1,13 +1,16 @@
 """The operator's controller as it runs in the cluster."""
 
+import time
 from typing import Final
 
 from e2e.cluster.settings import NAMESPACE as OPERATOR_NAMESPACE
 from e2e.harness.cluster import DEPLOYMENT, Cluster, Container, NoClusterError, condition
+from e2e.harness.node_agent import Scrape
 from e2e.harness.wait import NotYet, wait_until
 
 CONTROLLER: Final = "tenantquota-controller"
 """The name of its Deployment."""
+PORT: Final = 8080
 SELECTOR: Final = "app.kubernetes.io/component=controller"
 
 
@@ -32,3 +35,11 @@ def find_controller(cluster: Cluster, *, deadline_seconds: float = 60) -> Contai
         OPERATOR_NAMESPACE, 1, selector=SELECTOR, deadline_seconds=deadline_seconds
     )
     return container
+
+
+def metrics(cluster: Cluster, controller: Container) -> Scrape:
+    """What its ``/metrics`` says now."""
+    path = f"/api/v1/namespaces/{controller.namespace}/pods/{controller.pod}:{PORT}/proxy/metrics"
+    asked = time.time()
+    text = str(cluster.request("GET", path))
+    return Scrape.of(text, asked, time.time())

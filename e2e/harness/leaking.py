@@ -15,6 +15,7 @@ from typing import Any, Final
 from e2e.harness import many, served
 from e2e.harness.cgroups import NodeCgroups, Reading
 from e2e.harness.cluster import NODE_REPORT, Cluster, Container, Manifest
+from e2e.harness.contamination import Contamination
 from e2e.harness.leaks import Course, Found, Leak, Teller, Told, growing
 from e2e.harness.node_agent import NodeAgent, the_only
 from e2e.harness.served import AGENT, Tenant, Terms
@@ -116,7 +117,9 @@ class Leaking:
     """
 
     cluster: Cluster
+    services: Services
     sessions: Sessions
+    contamination: Contamination
     node: str
     tenants: Mapping[str, Tenant]
     containers: Mapping[str, Container]
@@ -215,7 +218,10 @@ def leaking(
         containers = {name: cluster.running(tenant.name)[0] for name, tenant in of.items()}
         agent = the_only(dict(node_agents), {each.node for each in containers.values()})
         with Usage(containers, every_seconds=1.0) as usage:
-            found = Leaking(cluster, sessions, agent.node, of, containers, usage)
+            found = Leaking(
+                cluster, services, sessions, Contamination(made), agent.node, of, containers, usage
+            )
+            found.contamination.plant()
             many.each(lambda name: found.agent(name).wait_answering(), names)
             for name in names:
                 wait_until(

@@ -113,7 +113,7 @@ def between(
     use the time that it waited: what it is asked for is all that it wants.
 
     Args:
-        served: tenants that were asked for so much and did all of it: they wanted what they used.
+        served: tenants that did all that they were asked for in time: they wanted what they used.
     """
     seconds = after.at_seconds - before.at_seconds
     uses = {

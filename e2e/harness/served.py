@@ -150,36 +150,44 @@ def serving(
         DeadlineExceededError: when an agent doesn't get ready, with the state of its pod.
     """
     step = _Steps(len(suffixes))
+    with admitted(cluster, services, prefix, *suffixes) as made:
+        step("have a namespace and are let into the services")
+        of_each = [(terms or {}).get(suffix, Terms(cpu=cpu, memory=memory)) for suffix in suffixes]
+
+        def prepare(pair: tuple[Tenant, Terms]) -> None:
+            tenant, own = pair
+            quota = [own.quota(tenant.name)] if own.held else []
+            cluster.apply(*quota, credentials(tenant))
+
+        pairs = list(zip(made, of_each, strict=True))
+        many.each(prepare, pairs)
+        step("have quota and Secret")
+        pods = [agent(tenant.name, services, resources=own.declared()) for tenant, own in pairs]
+        roll_out(cluster, pods)
+        step("answer")
+        try:
+            yield made
+        finally:
+            step.restart()
+    step("are gone")
+
+
+@contextmanager
+def admitted(cluster: Cluster, services: Services, prefix: str, *suffixes: str) -> Iterator[list[Tenant]]:
+    """Tenants with a namespace and rights in the services, without quota or agents; gone at the end with all
+    that they have by then."""
     made: list[Tenant] = []
     try:
         with cluster.temporary_namespaces(prefix, *suffixes) as names:
-            step("have a namespace")
             made += [new(cluster, name) for name in names]
             asyncio.run(_admit(services, made))
-            step("are let into the services")
-            of_each = [(terms or {}).get(suffix, Terms(cpu=cpu, memory=memory)) for suffix in suffixes]
-
-            def prepare(pair: tuple[Tenant, Terms]) -> None:
-                tenant, own = pair
-                quota = [own.quota(tenant.name)] if own.held else []
-                cluster.apply(*quota, credentials(tenant))
-
-            pairs = list(zip(made, of_each, strict=True))
-            many.each(prepare, pairs)
-            step("have quota and Secret")
-            pods = [agent(tenant.name, services, resources=own.declared()) for tenant, own in pairs]
-            roll_out(cluster, pods)
-            step("answer")
             try:
                 yield made
             finally:
-                step.restart()
                 cluster.end_pods(names)
-                step("have ended")
-        step("are gone")
     finally:
         # last: while an agent runs it may still add to what is removed here
-        asyncio.run(_expel(services, made))
+        asyncio.run(expel(services, made))
 
 
 class _Steps:
@@ -213,7 +221,8 @@ async def _admit(services: Services, made: Sequence[Tenant]) -> None:
         await all_of_it.admit({tenant.name: tenant.stores for tenant in made})
 
 
-async def _expel(services: Services, made: Sequence[Tenant]) -> None:
+async def expel(services: Services, made: Sequence[Tenant]) -> None:
+    """Takes tenants out of the services with all that they have there."""
     if made:
         async with administrator(services) as all_of_it:
             await all_of_it.expel([tenant.name for tenant in made])

@@ -62,6 +62,9 @@ class MomentKind(StrEnum):
     QUIET = "quiet"
     """The noisy tenant ended."""
     GIVEN_BACK = "given back"
+    CRASHED = "crashed"
+    BACK = "back"
+    """What had crashed or gone is as it was before."""
 
 
 class Moment(_Data):

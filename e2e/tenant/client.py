@@ -79,6 +79,14 @@ class Customer:
         """Whether nothing can be sent any more."""
         return self._connection.state is not State.OPEN
 
+    def cut(self) -> None:
+        """The connection is gone, without a closing handshake."""
+        self._connection.transport.abort()
+
+    def fall_silent(self) -> None:
+        """Reads nothing any more, so that no ping is answered: to the agent as if the network had broken."""
+        self._connection.transport.pause_reading()
+
     async def closed(self) -> tuple[int | None, str]:
         """Waits for the end of the connection; its close code (RFC 6455, section 7.4) and reason."""
         await self._connection.wait_closed()

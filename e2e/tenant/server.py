@@ -64,6 +64,8 @@ class Agent:
             max_size=protocol.MAX_MESSAGE_BYTES,
             compression=None,  # 300 KiB for each connection
             close_timeout=CLOSE_SECONDS,
+            ping_interval=self._settings.ping_seconds,
+            ping_timeout=self._settings.ping_seconds,
             server_header=None,
         ) as listener:
             await self._until_told(listener)

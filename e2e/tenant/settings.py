@@ -20,6 +20,8 @@ class Settings:
         jwt_key: what the tenant's tokens are signed with.
         pool_size: connections to PostgreSQL at most.
         lease_seconds: how long a session is believed to live after its agent said so last.
+        ping_seconds: how often a customer is asked whether it is still there. One that says nothing for as
+            long again is gone: a network that breaks tells nobody.
         scratch: a directory on a disk.
     """
 
@@ -33,6 +35,7 @@ class Settings:
     port: int = 8080
     pool_size: int = 2
     lease_seconds: float = 15.0
+    ping_seconds: float = 10.0
     scratch: str = "/scratch"
 
 
@@ -55,6 +58,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         port=int(_number(environ, "PORT", Settings.port, most=65535)),
         pool_size=int(_number(environ, "POOL_SIZE", Settings.pool_size, most=100)),
         lease_seconds=_number(environ, "LEASE_SECONDS", Settings.lease_seconds, most=3600),
+        ping_seconds=_number(environ, "PING_SECONDS", Settings.ping_seconds, most=3600),
         scratch=environ.get("SCRATCH", Settings.scratch),
     )
 

@@ -40,6 +40,12 @@ class ControllerMetrics:
             ["outcome"],
             registry=registry,
         )
+        self.removals = Counter(
+            "tenantquota_finished_pods_removed",
+            "Removals of finished pods, by outcome.",
+            ["outcome"],
+            registry=registry,
+        )
         self.api_errors = Counter(
             "tenantquota_api_errors",
             "Requests that the API server refused or didn't answer, by what they were for.",

@@ -15,13 +15,24 @@ from websockets.exceptions import InvalidStatus
 from e2e.harness import canaries, served
 from e2e.harness.administration import administrator, postgres_as, redis_as
 from e2e.harness.cluster import POD, Cluster
+from e2e.harness.contamination import Contamination
 from e2e.harness.served import LEASE_SECONDS, USER, Tenant
 from e2e.harness.services import Services
 from e2e.harness.wait import NotYet, wait_until_async
+from e2e.results import BoundMissedError, Recorder
 from e2e.tenant import tokens
 from e2e.tenant.client import Customer, customer
 from e2e.tenant.commands import CRASHED
-from e2e.tenant.protocol import CLOSE_EXPIRED, CLOSE_LEAVING, Crash, Leave, Recall, Remember, Whoami
+from e2e.tenant.protocol import (
+    CLOSE_EXPIRED,
+    CLOSE_LEAVING,
+    Crash,
+    Introduce,
+    Leave,
+    Recall,
+    Remember,
+    Whoami,
+)
 from e2e.tenant.settings import Settings
 
 pytestmark = pytest.mark.xdist_group("served")
@@ -156,6 +167,33 @@ async def test_a_canary_that_got_out_is_found_in_replies_and_keys(
     assert {(each.tenant, each.place, each.owner) for each in found.strangers} == {
         (own.name, canaries.REPLY, other.name),
         (own.name, canaries.REDIS, other.name),
+    }
+
+
+async def test_cases_find_a_foreign_canary_that_was_planted(
+    services: Services, pair: tuple[Tenant, Tenant]
+) -> None:
+    """In what any customer is answered, and in keys and rows, whoever wrote them."""
+    own, other = pair
+    kept, mixed = Contamination(pair), Contamination(pair)
+    await kept.plant_all()
+    await kept.search_all(services)
+    record = Recorder(7, "", "", tenants=2)
+    kept.note(record)
+    assert all(bound.met for bound in record.bounds)
+
+    async with own.customer("visitor", witness=mixed.witness(own)) as session:
+        await session.ask(Remember("note", other.canary))
+        await session.ask(Introduce(f"a friend of {other.canary}"))
+        await session.ask(Recall("note"))
+        await mixed.search_all(services, answering=())
+        await session.ask(Remember("note", ""))
+        await session.ask(Introduce(""))
+    with pytest.raises(BoundMissedError):
+        mixed.note(record)
+    assert set(record.notes) == {
+        f"{place} of {own.name} has the canary of {other.name}"
+        for place in (canaries.REPLY, canaries.REDIS, canaries.POSTGRES)
     }
 
 

@@ -231,6 +231,17 @@ class Leaks(Part):
     )
 
 
+class Cleanup(Part):
+    """What is removed of the tenant's own accord."""
+
+    ttl_seconds_after_finished: int = Field(
+        ge=0,
+        le=2_592_000,
+        description="A pod that has Succeeded or Failed is removed so many seconds later (60). A Job's pods"
+        " are left to the Job's own ttlSecondsAfterFinished.",
+    )
+
+
 class TenantQuotaSpec(Part):
     """What the tenant's agents may use, and which pods they are."""
 
@@ -271,6 +282,11 @@ class TenantQuotaSpec(Part):
         None,
         description="When growth counts as a leak, and what is done about it. Default: the defaults of its"
         " fields. Try values with kubectl tenantquota replay.",
+    )
+    cleanup: Cleanup | None = Field(
+        None,
+        description="When what the tenant's agents leave is removed. Default: finished pods stay until"
+        " somebody deletes them, or until there are too many in the whole cluster.",
     )
     enforcement: Enforcement = Field(
         Enforcement.ENFORCE,

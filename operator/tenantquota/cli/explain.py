@@ -29,6 +29,7 @@ _RULES: Final[Mapping[str, str]] = {
     Rule.LEAK_CONTAINED: "memory limit lowered, since it leaks",
     Rule.LEAK_RELEASED: "memory limit given back after a leak",
     Rule.LEAK_RESTARTED: "evicted, since it leaks",
+    Rule.FINISHED_POD_REMOVED: "removed, since it has finished",
 }
 _OUTCOMES: Final[Mapping[str, str]] = {
     Outcome.REFUSED: "the API server refused it",

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tenantquota.domain.budgets import BudgetChange
+from tenantquota.domain.cleanup import Removal
 from tenantquota.domain.decisions import Outcome, Result
 from tenantquota.domain.leak_restarts import Eviction
 from tenantquota.domain.limits import kept_limits
-from tenantquota.domain.model import Quota
+from tenantquota.domain.model import FinishedPod, Pod, Quota
 from tenantquota.domain.resizes import PodPlan
 from tenantquota.kube.client import Client, GoneError, KubeError, RefusedError
 from tenantquota.kube.writing import adopt_pod, evict_pod, release_pod, resize_pod, write_budget
@@ -43,11 +44,22 @@ class Actor:
 
     async def evict(self, eviction: Eviction, quota: Quota) -> tuple[Outcome, str]:
         """Evicts a pod that leaks; what came of it, and why."""
+        return await self._evict(eviction.pod, quota)
+
+    async def remove(self, pods: Iterable[FinishedPod], quota: Quota) -> list[Removal]:
+        """Removes finished pods; what came of each."""
+
+        async def one(pod: FinishedPod) -> Removal:
+            return Removal(pod, *await self._evict(pod, quota))
+
+        return list(await asyncio.gather(*map(one, pods)))
+
+    async def _evict(self, pod: Pod | FinishedPod, quota: Quota) -> tuple[Outcome, str]:
         if not quota.enforces:
             return Outcome.OBSERVED, ""
         async with self.slots:
             try:
-                await evict_pod(self.client, eviction.pod)
+                await evict_pod(self.client, pod)
             except GoneError:
                 return Outcome.GONE, ""
             except RefusedError as error:

@@ -70,7 +70,9 @@ class _Controller:
         reconciler = Reconciler(
             client,
             Actor(client, asyncio.Semaphore(own.concurrency)),
-            Views(views["pods"], views["quotas"], views["resource_quotas"], views["reports"]),
+            Views(
+                views["pods"], views["quotas"], views["resource_quotas"], views["reports"], views["finished"]
+            ),
             Memory(),
             self._heartbeats,
             ControllerMetrics(metrics_registry),

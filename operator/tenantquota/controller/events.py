@@ -64,7 +64,7 @@ def audit(records: Iterable[Record]) -> None:
         _audit.info(
             "%s: %s of %s/%s",
             record["outcome"],
-            record["container"],
+            record["container"] or "all",
             record["namespace"],
             record["pod"],
             extra={"audit": record},

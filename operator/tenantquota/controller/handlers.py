@@ -9,9 +9,16 @@ import kopf
 from tenantquota.api.names import GROUP, MANAGED_BY_LABEL, MANAGER, VERSION
 from tenantquota.controller.heartbeats import Heartbeats
 from tenantquota.domain.budgets import OwnedResourceQuota
-from tenantquota.domain.model import InvalidQuota, Pod, Quota
+from tenantquota.domain.model import FinishedPod, InvalidQuota, Pod, Quota
 from tenantquota.domain.reports import NodeReport
-from tenantquota.kube.reading import Body, read_node_report, read_pod, read_quota, read_resource_quota
+from tenantquota.kube.reading import (
+    Body,
+    read_finished_pod,
+    read_node_report,
+    read_pod,
+    read_quota,
+    read_resource_quota,
+)
 
 SETTLE_SECONDS: Final = 0.3
 """A resize shows as three or four changes of the pod; waiting a moment looks at all of them once. A changed
@@ -29,6 +36,7 @@ def register(registry: kopf.OperatorRegistry, changed: Changed, heartbeats: Hear
     owned = {MANAGED_BY_LABEL: MANAGER}
     kopf.index(GROUP, VERSION, "tenantquotas", id="quotas", registry=registry)(index_quota)
     kopf.index("v1", "pods", id="pods", registry=registry)(index_pod)
+    kopf.index("v1", "pods", id="finished", registry=registry)(index_finished)
     kopf.index("v1", "resourcequotas", labels=owned, id="resource_quotas", registry=registry)(index_owned)
     kopf.index(GROUP, VERSION, "nodereports", id="reports", registry=registry)(index_report)
     kopf.on.event(GROUP, VERSION, "tenantquotas", registry=registry)(_tell(changed))
@@ -45,6 +53,11 @@ def index_quota(body: Body, **_: Any) -> dict[str, Quota | InvalidQuota]:
 def index_pod(body: Body, **_: Any) -> dict[str, Pod]:
     """Nothing for a pod that has ended; None would keep what was indexed before."""
     pod = read_pod(body)
+    return {pod.namespace: pod} if pod is not None else {}
+
+
+def index_finished(body: Body, **_: Any) -> dict[str, FinishedPod]:
+    pod = read_finished_pod(body)
     return {pod.namespace: pod} if pod is not None else {}
 
 

@@ -43,6 +43,8 @@ class Memory:
     """Quota's uid → when any of these last changed, or the controller first saw the hold."""
     fits_since: dict[str, float] = field(default_factory=dict)
     """Quota's uid → since when its sum of CPU has been well within the budget."""
+    removed: dict[str, float] = field(default_factory=dict)
+    """Finished pod's uid → when its removal was last asked for (monotonic seconds)."""
     gone: set[str] = field(default_factory=set)
     """Uids that the API server no longer knows though the index still shows them: a watch that breaks can
     lose a deletion."""
@@ -153,6 +155,7 @@ class Memory:
             self.caps_changed,
             self.hold_changed,
             self.fits_since,
+            self.removed,
         ):
             for uid in remembered.keys() - alive:
                 del remembered[uid]

@@ -4,7 +4,8 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from math import inf
+from typing import Any, Final
 
 from tenantquota.api.status import Decision, TenantQuotaStatus
 from tenantquota.controller.acting import Actor
@@ -13,7 +14,8 @@ from tenantquota.controller.heartbeats import Heartbeats
 from tenantquota.controller.memory import Memory
 from tenantquota.controller.moments import later, seconds_between, utc_now
 from tenantquota.controller.views import Views
-from tenantquota.domain.audit import decided, evicted, read_back
+from tenantquota.domain import cleanup
+from tenantquota.domain.audit import decided, evicted, read_back, removed
 from tenantquota.domain.budgets import resource_quota_name
 from tenantquota.domain.conditions import leak_status_of, status_of, status_of_invalid, transitions
 from tenantquota.domain.cpu_budget import HOLD_SECONDS, Clock
@@ -28,6 +30,10 @@ from tenantquota.kube.client import Client, GoneError, KubeError, RefusedError
 from tenantquota.kube.reading import read_quota
 from tenantquota.kube.writing import list_quota_uids, write_event, write_status
 from tenantquota.metrics import ControllerMetrics
+
+REMOVED_AGAIN_SECONDS: Final = 60.0
+"""From one attempt to remove a finished pod to the next: it may have been refused, and the index shows for a
+moment what is gone."""
 
 _log = logging.getLogger(__name__)
 
@@ -86,8 +92,20 @@ class Reconciler:
             restart_seconds={
                 quota.uid: seconds for quota in quotas if (seconds := self._since_restart(quota)) is not None
             },
+            finished=tuple(self.views.finished.get(namespace, ())),
+            finished_seconds=self._finished_seconds(namespace, now),
             system=namespace in self.system_namespaces,
         )
+
+    def _finished_seconds(self, namespace: str, now: float) -> dict[str, float]:
+        """By uid, how long the namespace's finished pods are; without those whose removal was just tried.
+        By the wall clock, since their nodes' clocks say when that was."""
+        wall, tried = self.now(), self.memory.removed
+        return {
+            pod.uid: seconds_between(pod.finished, wall)
+            for pod in self.views.finished.get(namespace, ())
+            if now - tried.get(pod.uid, -inf) >= REMOVED_AGAIN_SECONDS
+        }
 
     def _since_restart(self, quota: Quota | InvalidQuota) -> float | None:
         """Since the last attempt to evict one of the quota's pods. By the wall clock, since a new controller
@@ -127,7 +145,8 @@ class Reconciler:
         self._remember(results)
         now = self.now()
         plan, restarted = await self._restart(plan)
-        decisions = news((*summarise(results, now), *restarted), plan.quota.status.decisions)
+        cleaned = await self._clean(plan, now)
+        decisions = news((*summarise(results, now), *restarted, *cleaned), plan.quota.status.decisions)
         for result in results:
             if belongs(result, decisions):
                 account = plan.accounts.get(result.plan.pod.uid)
@@ -153,6 +172,20 @@ class Reconciler:
                 self.memory.gone.add(pod.uid)
         audit(evicted(quota, what, pod, self._account(pod.node), now) for pod, what in found)
         return plan, [told(quota, what) for _, what in found]
+
+    async def _clean(self, plan: QuotaPlan, now: str) -> tuple[Decision, ...]:
+        """Removes finished pods; what is told of that."""
+        quota = plan.quota
+        removals = await self.actor.remove(plan.cleanup.remove, quota)
+        for removal in removals:
+            self.memory.removed[removal.pod.uid] = self.monotonic()
+            self.metrics.removals.labels(removal.outcome.value).inc()
+            if removal.outcome in {Outcome.REFUSED, Outcome.FAILED}:
+                self.metrics.api_errors.labels("remove").inc()
+        decisions = news(cleanup.told(quota, removals, now), quota.status.decisions)
+        if decisions:
+            audit(removed(quota, removal, now) for removal in removals)
+        return decisions
 
     def _read_back(self, plan: QuotaPlan) -> None:
         """Closes the records of resizes that the nodes' agents have just confirmed, and of an eviction once

@@ -1,10 +1,10 @@
 """What the watches have seen, by namespace or node. Filled by Kopf's indices, never written here."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tenantquota.domain.budgets import OwnedResourceQuota
-from tenantquota.domain.model import InvalidQuota, Pod, Quota
+from tenantquota.domain.model import FinishedPod, InvalidQuota, Pod, Quota
 from tenantquota.domain.reports import NodeReport
 
 
@@ -14,6 +14,7 @@ class Views:
     quotas: Mapping[str, Collection[Quota | InvalidQuota]]
     resource_quotas: Mapping[str, Collection[OwnedResourceQuota]]
     reports: Mapping[str, Collection[NodeReport]]
+    finished: Mapping[str, Collection[FinishedPod]] = field(default_factory=dict)
 
     def concerned(self) -> Iterator[str]:
         """Namespaces in which there may be something to do: those with a quota or with pods that one held."""
@@ -25,5 +26,7 @@ class Views:
     def uids(self) -> Iterator[str]:
         for pods in self.pods.values():
             yield from (pod.uid for pod in pods)
+        for finished in self.finished.values():
+            yield from (pod.uid for pod in finished)
         for quotas in self.quotas.values():
             yield from (quota.uid for quota in quotas)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from tenantquota.api.enforcement import Enforcement
 from tenantquota.api.status import ContainedLeak, LeakRestart
+from tenantquota.domain.cleanup import Removal
 from tenantquota.domain.cpu_budget import Verdict
 from tenantquota.domain.decisions import Result, correlation_id
 from tenantquota.domain.leak_restarts import correlation_id as restart_id
@@ -106,6 +107,31 @@ def evicted(
         "window": window | {"leak": evidence_of(restart)},
         "outcome": restart.outcome,
         "message": restart.message,
+    }
+
+
+def removed(quota: Quota, removal: Removal, now: str) -> Record:
+    """The record of the removal of a finished pod: of all of it, not of a container."""
+    pod = removal.pod
+    return {
+        "time": now,
+        "mode": quota.enforcement.value,
+        "namespace": pod.namespace,
+        "pod": pod.name,
+        "uid": pod.uid,
+        "container": None,
+        "tenant": quota.tenant,
+        "quota": quota.name,
+        "quotaGeneration": quota.generation,
+        "correlationId": removal.correlation_id(),
+        "rule": Rule.FINISHED_POD_REMOVED.value,
+        "window": {
+            "phase": pod.phase,
+            "finished": pod.finished,
+            "ttlSecondsAfterFinished": quota.finished_ttl_seconds,
+        },
+        "outcome": removal.outcome.value,
+        "message": removal.message,
     }
 
 

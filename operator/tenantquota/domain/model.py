@@ -60,6 +60,8 @@ class Quota:
     budget: Budget
     enforcement: Enforcement
     leak_action: Action = Action.REPORT
+    finished_ttl_seconds: int | None = None
+    """``spec.cleanup``: how long a finished pod stays; None where nobody removes it."""
     status: TenantQuotaStatus = field(default_factory=TenantQuotaStatus)
 
     @property
@@ -140,3 +142,18 @@ class Pod:
     def declared_of(self, container: Container) -> Resources:
         """What the author declared for the container: its spec, where no quota has changed it yet."""
         return container.spec if self.declared is None else self.declared.get(container.name, NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedPod:
+    """A pod that has Succeeded or Failed, which is for good."""
+
+    namespace: str
+    name: str
+    uid: str
+    labels: Mapping[str, str]
+    phase: str
+    finished: str
+    """When its last container ended, RFC 3339."""
+    of_job: bool = False
+    """A Job's: it says itself how long they stay."""

@@ -7,11 +7,12 @@ from typing import Final
 
 from tenantquota.api.status import Hold, Usage
 from tenantquota.domain.budgets import BudgetChange, OwnedResourceQuota, has_room, plan_budgets
+from tenantquota.domain.cleanup import NOTHING_TO_REMOVE, Cleanup, cleanup_of
 from tenantquota.domain.cpu_budget import JUST_STARTED, Clock, Verdict
 from tenantquota.domain.holds import attribute, caps_of, hold_of, standing_of, verdict_of
 from tenantquota.domain.leak_holds import NOT_CONTAINED, Containment, contain
 from tenantquota.domain.leak_restarts import NO_RESTARTS, Restarts, restarts_of
-from tenantquota.domain.model import InvalidQuota, Pod, Quota
+from tenantquota.domain.model import FinishedPod, InvalidQuota, Pod, Quota
 from tenantquota.domain.neighbour_caps import NOBODY_WAITS, NeighbourCaps, both, neighbour_caps
 from tenantquota.domain.reports import (
     Harming,
@@ -47,6 +48,9 @@ class Observation:
     """Quota's uid → how long ago things happened to the hold for its CPU budget."""
     restart_seconds: Mapping[str, float] = field(default_factory=dict)
     """Quota's uid → since the last attempt to evict one of its pods, where there was one."""
+    finished: tuple[FinishedPod, ...] = ()
+    finished_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Uid of a finished pod → since when it is; without those that are being removed."""
     system: bool = False
 
     def witness(self, pod: Pod) -> Witness:
@@ -86,6 +90,8 @@ class QuotaPlan:
     """What is contained of them."""
     restarts: Restarts = NO_RESTARTS
     """What is restarted of them."""
+    cleanup: Cleanup = NOTHING_TO_REMOVE
+    """What is removed of finished pods."""
 
     @property
     def acts(self) -> tuple[PodPlan, ...]:
@@ -109,6 +115,7 @@ class QuotaPlan:
             self.neighbours.again_seconds,
             self.containment.again_seconds,
             self.restarts.again_seconds,
+            self.cleanup.again_seconds,
         )
         return tuple(seconds for seconds in due if seconds is not None)
 
@@ -130,11 +137,17 @@ def plan_namespace(seen: Observation) -> NamespacePlan:
         _plan_quota(seen, quota, claims.by_quota[quota.uid], claims.overlaps[quota.uid])
         for quota in seen.quotas
     )
-    # Whom a quota selects that can't be read, nobody knows: while there is one, nothing is given back.
+    # Whom a quota selects that can't be read, nobody knows: while there is one, nothing is given back or
+    # removed.
     if seen.invalid:
         return NamespacePlan(quotas)
     held = ((plan.quota, plan.pods, plan.containment.reserved_bytes) for plan in quotas)
     budgets = plan_budgets(held, seen.resource_quotas)
+    finished = claim(seen.quotas, seen.finished).by_quota
+    quotas = tuple(
+        replace(plan, cleanup=cleanup_of(plan.quota, finished[plan.quota.uid], seen.finished_seconds))
+        for plan in quotas
+    )
     left = (pod for pod in claims.free if pod.held and pod.uid not in seen.stale)
     releases = (plan_release(pod, seen.setbacks.get(pod.uid)) for pod in left)
     to_do = tuple(plan for plan in releases if plan.change or plan.state is not State.REFUSED)

@@ -29,7 +29,7 @@ MIN_CPU_LIMIT_MILLI: Final = 10
 
 
 class Rule(StrEnum):
-    """Why a pod is resized or evicted; the ``rule`` of decisions and audit records."""
+    """Why a pod is resized, evicted or removed; the ``rule`` of decisions and audit records."""
 
     LIMITS_FOLLOW_QUOTA = "LimitsFollowQuota"
     MEMORY_STEPS_DOWN = "MemoryStepsDown"
@@ -43,6 +43,7 @@ class Rule(StrEnum):
     LEAK_CONTAINED = "LeakContained"
     LEAK_RELEASED = "LeakReleased"
     LEAK_RESTARTED = "LeakRestarted"
+    FINISHED_POD_REMOVED = "FinishedPodRemoved"
 
 
 class State(StrEnum):

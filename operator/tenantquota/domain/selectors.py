@@ -2,28 +2,31 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from tenantquota.domain.labels import selects
-from tenantquota.domain.model import Pod, Quota
+from tenantquota.domain.model import FinishedPod, Pod, Quota
+
+Claimed = TypeVar("Claimed", Pod, FinishedPod)
 
 
 @dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(Generic[Claimed]):
     """The pods of a namespace by the quotas that select them."""
 
-    by_quota: Mapping[str, tuple[Pod, ...]]
+    by_quota: Mapping[str, tuple[Claimed, ...]]
     """Quota's uid → its pods, those of an overlap left out."""
-    overlaps: Mapping[str, tuple[tuple[Pod, tuple[str, ...]], ...]]
+    overlaps: Mapping[str, tuple[tuple[Claimed, tuple[str, ...]], ...]]
     """Quota's uid → its pods that other quotas select too, with the names of those quotas."""
-    free: tuple[Pod, ...]
+    free: tuple[Claimed, ...]
     """Pods that no quota selects."""
 
 
-def claim(quotas: Sequence[Quota], pods: Iterable[Pod]) -> Claims:
+def claim(quotas: Sequence[Quota], pods: Iterable[Claimed]) -> Claims[Claimed]:
     """Whose each pod is. A pod that several enforcing quotas select is nobody's: which limits it should have
     is for a person to say, never guessed. A quota that only observes stands in nobody's way."""
-    by_quota: dict[str, list[Pod]] = {quota.uid: [] for quota in quotas}
-    overlaps: dict[str, list[tuple[Pod, tuple[str, ...]]]] = {quota.uid: [] for quota in quotas}
+    by_quota: dict[str, list[Claimed]] = {quota.uid: [] for quota in quotas}
+    overlaps: dict[str, list[tuple[Claimed, tuple[str, ...]]]] = {quota.uid: [] for quota in quotas}
     free = []
     for pod in pods:
         claimants = [quota for quota in quotas if selects(quota.selector, pod.labels)]

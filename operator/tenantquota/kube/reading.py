@@ -19,6 +19,7 @@ from tenantquota.domain.model import (
     Budget,
     Container,
     ContainerQuota,
+    FinishedPod,
     InvalidQuota,
     PendingResize,
     Pod,
@@ -58,6 +59,7 @@ def read_quota(body: Body) -> Quota | InvalidQuota:
             budget=_budget(spec.budget),
             enforcement=spec.enforcement,
             leak_action=spec.leaks.action if spec.leaks else Action.REPORT,
+            finished_ttl_seconds=spec.cleanup.ttl_seconds_after_finished if spec.cleanup else None,
             status=status,
         )
     except (ValidationError, QuantityError) as error:
@@ -124,6 +126,39 @@ def read_pod(body: Body) -> Pod | None:
         node=spec.get("nodeName"),
         controlled=any(owner.get("controller") for owner in metadata.get("ownerReferences") or ()),
     )
+
+
+def read_finished_pod(body: Body) -> FinishedPod | None:
+    """A pod that has ended; None for any other, and for one that is being deleted."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    phase = status.get("phase")
+    if phase not in _FINISHED or metadata.get("deletionTimestamp"):
+        return None
+    owners = metadata.get("ownerReferences") or ()
+    return FinishedPod(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        labels=dict(metadata.get("labels") or {}),
+        phase=phase,
+        finished=_finished_at(metadata, status),
+        of_job=any(owner.get("controller") and owner.get("kind") == "Job" for owner in owners),
+    )
+
+
+def _finished_at(metadata: Body, status: Body) -> str:
+    """The end of the last container; the last change of a condition where none of them ever ran, as when the
+    kubelet turns a pod away. RFC 3339 in UTC, as the API server writes all of them, so they sort as text."""
+    ends = [
+        ended["finishedAt"]
+        for statuses in ("initContainerStatuses", "containerStatuses")
+        for of in status.get(statuses) or ()
+        if (ended := (of.get("state") or {}).get("terminated") or {}).get("finishedAt")
+    ]
+    changes = [
+        of["lastTransitionTime"] for of in status.get("conditions") or () if of.get("lastTransitionTime")
+    ]
+    return str(max(ends or changes or [metadata["creationTimestamp"]]))
 
 
 def _containers(spec: Body, status: Body) -> Iterable[Container]:

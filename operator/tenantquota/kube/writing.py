@@ -17,7 +17,7 @@ from tenantquota.api.names import (
 from tenantquota.api.status import TenantQuotaStatus
 from tenantquota.domain.budgets import BudgetChange
 from tenantquota.domain.manifests import resources_body
-from tenantquota.domain.model import InvalidQuota, Pod, Quota, Resources
+from tenantquota.domain.model import FinishedPod, InvalidQuota, Pod, Quota, Resources
 from tenantquota.domain.quantities import format_memory
 from tenantquota.kube.client import AGAIN, APPLY_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, Client, GoneError
 
@@ -43,9 +43,11 @@ async def resize_pod(client: Client, pod: Pod, change: Mapping[str, Resources]) 
     return generation
 
 
-async def evict_pod(client: Client, pod: Pod) -> None:
-    """Asks for the pod's eviction, which heeds PodDisruptionBudgets. Raises RefusedError where they don't let
-    it go now (429), or more than one is about it (500): neither passes within seconds."""
+async def evict_pod(client: Client, pod: Pod | FinishedPod) -> None:
+    """Asks for the pod's eviction, which heeds PodDisruptionBudgets; for a finished pod, whom they don't
+    guard, that is its deletion at once (``canIgnorePDB`` in k8s.io/kubernetes, registry/core/pod/storage).
+    Raises RefusedError where they don't let it go now (429), or more than one is about it (500): neither
+    passes within seconds."""
     body = {
         "apiVersion": "policy/v1",
         "kind": "Eviction",
@@ -134,7 +136,7 @@ async def write_event(client: Client, event: Mapping[str, Any]) -> None:
     await client.request("POST", f"/apis/events.k8s.io/v1/namespaces/{namespace}/events", event)
 
 
-def _pod_path(pod: Pod) -> str:
+def _pod_path(pod: Pod | FinishedPod) -> str:
     return f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}"
 
 

@@ -20,6 +20,7 @@ memory/{V1_GROUP}/memory.oom_control:under_oom 0
 memory/{V1_GROUP}/memory.oom_control:oom_kill 2
 memory/{V1_GROUP}/memory.stat:inactive_file 0
 memory/{V1_GROUP}/memory.stat:total_inactive_file 1048576
+memory/{V1_GROUP}/memory.stat:total_rss 2097152
 blkio/{V1_GROUP}/blkio.throttle.io_service_bytes_recursive:254:0 Read 4096
 blkio/{V1_GROUP}/blkio.throttle.io_service_bytes_recursive:254:0 Write 8192
 blkio/{V1_GROUP}/blkio.throttle.io_service_bytes_recursive:254:0 Total 12288
@@ -37,6 +38,7 @@ V2 = f"""\
 {V2_GROUP}/memory.events:oom 3
 {V2_GROUP}/memory.events:oom_kill 2
 {V2_GROUP}/memory.stat:inactive_file 1048576
+{V2_GROUP}/memory.stat:anon 2097152
 {V2_GROUP}/io.stat:254:0 rbytes=4096 wbytes=4096 rios=1 wios=1 dbytes=0 dios=0
 {V2_GROUP}/io.stat:254:16 rbytes=0 wbytes=4096 rios=0 wios=1 dbytes=0 dios=0
 {V2_GROUP}/pids.current:3
@@ -50,6 +52,7 @@ EXPECTED = Reading(
     throttled_periods=100,
     memory_used_bytes=11440128,
     working_set_bytes=11440128 - 1048576,
+    anonymous_bytes=2097152,
     oom_kills=2,
     io_read_bytes=4096,
     io_written_bytes=8192,

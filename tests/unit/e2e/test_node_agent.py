@@ -43,6 +43,7 @@ def reading(cpu_used_seconds: float, written: int = 8192) -> Reading:
         throttled_periods=4,
         memory_used_bytes=0,
         working_set_bytes=0,
+        anonymous_bytes=2097152,
         oom_kills=0,
         io_read_bytes=0,
         io_written_bytes=written,

@@ -18,6 +18,7 @@ GOOD = {
 def test_defaults() -> None:
     settings = read_settings(GOOD)
     assert (settings.port, settings.pool_size, settings.lease_seconds) == (8080, 2, 15)
+    assert settings.ping_seconds == 10
 
 
 def test_what_is_given() -> None:
@@ -33,7 +34,14 @@ def test_one_that_is_missing_is_named(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PORT", "0"), ("PORT", "65536"), ("PORT", "http"), ("POOL_SIZE", "1.5"), ("LEASE_SECONDS", "-1")],
+    [
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("PORT", "http"),
+        ("POOL_SIZE", "1.5"),
+        ("LEASE_SECONDS", "-1"),
+        ("PING_SECONDS", "0"),
+    ],
 )
 def test_one_that_makes_no_sense_is_told_what_does(name: str, value: str) -> None:
     with pytest.raises(SettingError, match=f"{name}={value}: give a whole number from 1 to"):

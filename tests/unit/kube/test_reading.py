@@ -23,6 +23,7 @@ from tenantquota.domain.quantities import parse_memory_bytes
 from tenantquota.domain.reports import Reported, ReportedLeak, Yielding
 from tenantquota.kube.reading import (
     read_declared,
+    read_finished_pod,
     read_node_report,
     read_pod,
     read_quota,
@@ -112,6 +113,52 @@ def test_a_pod() -> None:
 )
 def test_a_pod_that_has_ended_is_none(path: str, value: str) -> None:
     assert read_pod(changed(POD, path, value)) is None
+
+
+ENDED = {
+    "phase": "Failed",
+    "containerStatuses": [
+        {"name": "agent", "state": {"terminated": {"finishedAt": "2026-01-01T00:00:05Z"}}},
+        {"name": "second", "state": {"terminated": {"finishedAt": "2026-01-01T00:00:02Z"}}},
+    ],
+    "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:00:09Z"}],
+}
+
+
+def test_a_finished_pod() -> None:
+    found = read_finished_pod(changed(POD, "status", ENDED))
+    assert found is not None
+    assert (found.name, found.phase, found.finished) == ("p", "Failed", "2026-01-01T00:00:05Z")
+    assert not found.of_job
+
+
+@pytest.mark.parametrize(
+    ("status", "finished"),
+    [
+        (ENDED | {"containerStatuses": []}, "2026-01-01T00:00:09Z"),
+        ({"phase": "Failed"}, "2026-01-01T00:00:00Z"),
+    ],
+    ids=["turned away by the kubelet", "no conditions"],
+)
+def test_when_a_pod_finished_that_never_ran(status: Any, finished: str) -> None:
+    body = changed(changed(POD, "status", status), "metadata.creationTimestamp", "2026-01-01T00:00:00Z")
+    found = read_finished_pod(body)
+    assert found is not None
+    assert found.finished == finished
+
+
+@pytest.mark.parametrize(("kind", "of_job"), [("Job", True), ("ReplicaSet", False)])
+def test_a_jobs_finished_pod(kind: str, of_job: bool) -> None:
+    owners = [{"kind": kind, "name": "owner", "controller": True}]
+    found = read_finished_pod(changed(changed(POD, "status", ENDED), "metadata.ownerReferences", owners))
+    assert found is not None
+    assert found.of_job is of_job
+
+
+def test_no_finished_pod() -> None:
+    assert read_finished_pod(POD) is None
+    deleted = changed(changed(POD, "status", ENDED), "metadata.deletionTimestamp", "now")
+    assert read_finished_pod(deleted) is None
 
 
 def test_a_pod_without_a_status_yet() -> None:
