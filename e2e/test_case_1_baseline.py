@@ -16,7 +16,7 @@ from e2e.harness import many, served
 from e2e.harness.beside import Beside
 from e2e.harness.cgroups import NodeCgroups, cpu_use, read_all
 from e2e.harness.cluster import Cluster, Container
-from e2e.harness.contamination import kept_apart
+from e2e.harness.contamination import Contamination
 from e2e.harness.figures import Summary
 from e2e.harness.leaking import Leaking
 from e2e.harness.node_agent import NodeAgent, Scrape, the_only
@@ -95,8 +95,10 @@ class Platform:
     """The tenants of one run."""
 
     cluster: Cluster
+    services: Services
     sessions: Sessions
     tenants: list[Tenant]
+    contamination: Contamination
     agent: NodeAgent
     first: Scrape
 
@@ -227,7 +229,6 @@ def platform(
     leaks: Beside[Leaking],
     node_agents: dict[str, NodeAgent],
     tenant_count: int,
-    record: Recorder,
 ) -> Iterator[Platform]:
     """Tenants with a quota and an agent each, all on one node, followed by its node agent."""
     suffixes = [f"t{number:02d}" for number in range(tenant_count)]
@@ -237,12 +238,14 @@ def platform(
         wait_until(
             lambda: all_counted(agent, containers), what="every tenant to be followed", deadline_seconds=30
         )
-        platform = Platform(cluster, sessions, made, agent, agent.scrape())
+        platform = Platform(
+            cluster, services, sessions, made, Contamination(made), agent, first=agent.scrape()
+        )
+        platform.contamination.plant()
         many.each(ServedAgent.wait_answering, platform.agents())
-        with kept_apart(services, made, record):
-            time.sleep(SETTLED_SECONDS)
-            platform.first = agent.next_tick()
-            yield platform
+        time.sleep(SETTLED_SECONDS)
+        platform.first = agent.next_tick()
+        yield platform
 
 
 def all_counted(agent: NodeAgent, containers: list[Container]) -> bool:
@@ -347,3 +350,9 @@ def test_every_second_was_sampled_and_it_cost_next_to_nothing(platform: Platform
         "%",
         at_most=OVERHEAD_PERCENT,
     )
+
+
+def test_tenants_are_kept_apart(platform: Platform, record: Recorder) -> None:
+    """No reply, key or row of a tenant has another's canary."""
+    platform.contamination.search(platform.services)
+    platform.contamination.note(record)

@@ -16,7 +16,7 @@ from e2e.harness import load, many, served
 from e2e.harness.beside import Beside
 from e2e.harness.cgroups import CpuUse, Reading, cpu_use, read_all
 from e2e.harness.cluster import POD, Cluster, Container
-from e2e.harness.contamination import kept_apart
+from e2e.harness.contamination import Contamination
 from e2e.harness.figures import Summary
 from e2e.harness.leaking import Leaking
 from e2e.harness.limit_watch import Limit, LimitWatch
@@ -75,6 +75,7 @@ class Platform:
     sessions: Sessions
     driver: DriverPod
     tenants: Sequence[Tenant]
+    contamination: Contamination
 
     @property
     def names(self) -> list[str]:
@@ -152,16 +153,15 @@ def platform(
     controller: Container,
     leaks: Beside[Leaking],
     tenant_count: int,
-    record: Recorder,
 ) -> Iterator[Platform]:
     """Tenants with an agent each and no quota yet."""
     suffixes = ["hog", *(f"n{number:02d}" for number in range(1, tenant_count))]
     without_quota = dict.fromkeys(suffixes, served.Terms(held=False))
     with served.serving(cluster, services, "case2", *suffixes, terms=without_quota) as made:
-        platform = Platform(cluster, services, sessions, driver_pod, made)
+        platform = Platform(cluster, services, sessions, driver_pod, made, Contamination(made))
+        platform.contamination.plant()
         many.each(ServedAgent.wait_answering, platform.agents())
-        with kept_apart(services, made, record):
-            yield platform
+        yield platform
 
 
 @pytest.fixture(scope="module")
@@ -378,6 +378,12 @@ def test_neighbours_are_answered_beside_a_hog_within_its_quota(platform: Platfor
         "%",
         at_least=KEPT_PERCENT,
     )
+
+
+def test_tenants_are_kept_apart(platform: Platform, record: Recorder) -> None:
+    """No reply, key or row of a tenant has another's canary."""
+    platform.contamination.search(platform.services)
+    platform.contamination.note(record)
 
 
 def throughput(rounds: Collection[Answers]) -> float:

@@ -53,7 +53,6 @@ def leaking(leaks: Beside[Leaking], record: Recorder) -> Leaking:
     found = leaks.result()
     record.figures |= found.figures()
     record.charts += [chart(found, kind) for kind in LEAKS]
-    found.contamination.note(record)
     return found
 
 
@@ -190,6 +189,12 @@ def test_work_that_comes_and_goes_is_no_leak(leaking: Leaking, record: Recorder)
         assert max(use) > 2 * min(use), "there was something to be mistaken"
     told = [message for name in leaking.innocents for message in leaking.teller(name).events()]
     record.bound("leaks told of others", len(leaking.found_of_innocents) + len(told), "", at_most=0)
+
+
+def test_tenants_are_kept_apart(leaking: Leaking, record: Recorder) -> None:
+    """No reply, key or row of a tenant has another's canary."""
+    leaking.contamination.search(leaking.services)
+    leaking.contamination.note(record)
 
 
 def memory(reading: Reading) -> int:

@@ -14,7 +14,6 @@ import pytest
 
 from e2e.harness import noise
 from e2e.harness.cluster import Cluster, Container
-from e2e.harness.contamination import kept_apart
 from e2e.harness.figures import Summary
 from e2e.harness.load import DriverPod
 from e2e.harness.node_agent import NodeAgent
@@ -51,15 +50,12 @@ def neighbours(
     controller: Container,
     node_agents: dict[str, NodeAgent],
     tenant_count: int,
-    record: Recorder,
 ) -> Iterator[Neighbours]:
     bystanders = max(0, tenant_count - HOGS - 1)
-    with (
-        noise.neighbours(
-            cluster, services, sessions, driver_pod, node_agents, hogs=HOGS, bystanders=bystanders
-        ) as made,
-        kept_apart(services, list(made.tenants.values()), record),
-    ):
+    with noise.neighbours(
+        cluster, services, sessions, driver_pod, node_agents, hogs=HOGS, bystanders=bystanders
+    ) as made:
+        made.contamination.plant()
         yield made
 
 
@@ -237,3 +233,9 @@ def test_the_victim_is_answered_as_if_it_were_alone(
     summaries = {name: Summary.of(values) for name, values in rounds.items()}
     record.figures["latency_ms"] = {name: asdict(summary) for name, summary in summaries.items()}
     assert summaries["enforced"].median < summaries["observed"].median
+
+
+def test_tenants_are_kept_apart(neighbours: Neighbours, record: Recorder) -> None:
+    """No reply, key or row of a tenant has another's canary."""
+    neighbours.contamination.search(neighbours.services)
+    neighbours.contamination.note(record)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from e2e.harness import many, served
@@ -34,6 +34,7 @@ MIB: Final = 1 << 20
 LOOK_SECONDS: Final = 1.0
 WORK_MILLISECONDS: Final = 1.0
 CPU_MILLICORES: Final = 200
+REQUESTED: Final = "30m"
 MEMORY_BYTES: Final = 136 * MIB
 """The leak comes here after more than FOUND_WITHIN_SECONDS."""
 MEMORY: Final = "memory_fast"
@@ -111,18 +112,18 @@ class Leaking:
     Attributes:
         tenants: by the name of their leak or work.
         containers: as they were before.
-        contamination: the search for their canaries.
         counts: of the open files of those of whom they matter; seconds on the chart's axis.
         found_of_innocents: whatever was told of them.
     """
 
     cluster: Cluster
+    services: Services
     sessions: Sessions
+    contamination: Contamination
     node: str
     tenants: Mapping[str, Tenant]
     containers: Mapping[str, Container]
     usage: Usage
-    contamination: Contamination
     outcomes: dict[str, Future[Outcome]] = field(default_factory=dict)
     counts: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     found_of_innocents: list[Manifest] = field(default_factory=list)
@@ -203,19 +204,25 @@ def leaking(
     """
     quiet = [f"quiet{number}" for number in range(max(1, tenant_count - LEAST_TENANTS + 1))]
     names = [*LEAKS, *WORKERS, *quiet]
-    terms = Terms(
+    quota = Terms(
         cpu=f"{CPU_MILLICORES}m", memory=str(MEMORY_BYTES), further={"leaks": {"cpuSeconds": CPU_SECONDS}}
     )
-    suffixes = [name.replace("_", "-") for name in names]
-    with served.serving(cluster, services, "case3", *suffixes, terms=dict.fromkeys(suffixes, terms)) as made:
+    # who else is busy on the node must not keep these from their leaks
+    requested = dict.fromkeys([*LEAKS, *WORKERS], REQUESTED) | {"cpu": f"{CPU_MILLICORES}m"}
+    terms = {
+        name.replace("_", "-"): replace(quota, requested_cpu=requested.get(name, Terms.requested_cpu))
+        for name in names
+    }
+    with served.serving(cluster, services, "case3", *terms, terms=terms) as made:
         of = dict(zip(names, made, strict=True))
         containers = {name: cluster.running(tenant.name)[0] for name, tenant in of.items()}
         agent = the_only(dict(node_agents), {each.node for each in containers.values()})
         with Usage(containers, every_seconds=1.0) as usage:
-            contamination = Contamination(made)
-            found = Leaking(cluster, sessions, agent.node, of, containers, usage, contamination)
+            found = Leaking(
+                cluster, services, sessions, Contamination(made), agent.node, of, containers, usage
+            )
+            found.contamination.plant()
             many.each(lambda name: found.agent(name).wait_answering(), names)
-            contamination.plant()
             for name in names:
                 wait_until(
                     found.teller(name).is_leak_free,
@@ -223,5 +230,4 @@ def leaking(
                     deadline_seconds=FOUND_WITHIN_SECONDS,
                 )
             found.run()
-            contamination.search(services)
             yield found

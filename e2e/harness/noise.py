@@ -12,6 +12,7 @@ from kubernetes.utils.quantity import parse_quantity
 from e2e.harness import load, many, served, tenants
 from e2e.harness.cgroups import NodeCgroups, read_all
 from e2e.harness.cluster import NODE, POD, TENANT_QUOTA, Cluster, condition
+from e2e.harness.contamination import Contamination
 from e2e.harness.load import Answers, DriverPod, Load
 from e2e.harness.node_agent import NodeAgent, the_only
 from e2e.harness.rollout import roll_out
@@ -58,6 +59,7 @@ class Neighbours:
     driver: DriverPod
     agent: NodeAgent
     tenants: Mapping[str, Tenant]
+    contamination: Contamination
     hogs: tuple[str, ...]
     victim: str
     bystanders: tuple[str, ...]
@@ -284,6 +286,7 @@ def neighbours(
             driver,
             the_only(dict(node_agents), {container.node}),
             dict(zip(names, tenants_made, strict=True)),
+            Contamination(tenants_made),
             tuple(noisy),
             victim,
             tuple(others),

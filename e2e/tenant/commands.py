@@ -12,7 +12,7 @@ from e2e.tenant import protocol
 from e2e.tenant.accounts import Accounts
 from e2e.tenant.context import Context
 from e2e.tenant.leaks import Leaks
-from e2e.tenant.resources import Burner, Children, Files, Holder, ResourceError, work, write_to_disk
+from e2e.tenant.resources import Burner, Files, Holder, Idlers, ResourceError, work, write_to_disk
 
 CRASHED: Final = 70
 """The exit code of an agent that was told to crash. Not a signal: as process 1 of its container it is safe
@@ -38,7 +38,7 @@ class Commands:
         self._burner = Burner()
         self._holder = Holder()
         self._files = Files()
-        self._idlers = Children(lambda: time.sleep(1))
+        self._idlers = Idlers()
         self._leaks = Leaks(self._holder, self._files, self._idlers)
 
     async def perform(self, request: protocol.Request, session: UUID, user: str) -> Result:

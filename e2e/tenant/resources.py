@@ -32,13 +32,14 @@ def work(cpu_seconds: float) -> float:
 
 
 class Children:
-    """Child processes that all do the same, again and again, until they are ended.
+    """Child processes that go on until they are ended.
 
-    They are forks: another interpreter would cost each 8 MB and 20 ms of CPU.
+    Args:
+        start: starts one and returns its process id.
     """
 
-    def __init__(self, turn: Callable[[], object]) -> None:
-        self._turn = turn
+    def __init__(self, start: Callable[[], int]) -> None:
+        self._start = start
         self._pids: list[int] = []
 
     def __len__(self) -> int:
@@ -51,7 +52,10 @@ class Children:
             ResourceError: when there can't be so many; those that were started stay.
         """
         while len(self._pids) < count:
-            self._pids.append(self._fork())
+            try:
+                self._pids.append(self._start())
+            except OSError as error:
+                raise ResourceError(f"no further process: {error.strerror}") from error
         surplus = self._pids[count:]
         del self._pids[count:]
         for child in surplus:
@@ -59,29 +63,48 @@ class Children:
         for child in surplus:
             os.waitpid(child, 0)
 
-    def _fork(self) -> int:
-        parent = os.getpid()
-        try:
-            child = os.fork()
-        except OSError as error:
-            raise ResourceError(f"no further process: {error.strerror}") from error
-        if child != 0:
-            return child
-        try:
-            signal.set_wakeup_fd(-1)  # the parent's event loop
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            os.closerange(FIRST_DESCRIPTOR, os.sysconf("SC_OPEN_MAX"))  # the parent's connections
-            while os.getppid() == parent:
-                self._turn()
-        finally:
-            os._exit(0)  # never back into the parent's program
+
+class Idlers(Children):
+    """Processes that do nothing.
+
+    Another program, not forks: of each page that a fork or its parent writes to there are two, which is some
+    MB for each fork, so that a leak of processes would be one of memory too.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(self._spawn)
+        self._pipe: tuple[int, int] | None = None
+
+    def _spawn(self) -> int:
+        if self._pipe is None:
+            self._pipe = os.pipe()
+        # it reads what nobody writes, and so ends when its parent does
+        actions = [(os.POSIX_SPAWN_DUP2, self._pipe[0], 0)]
+        return os.posix_spawnp("cat", ["cat"], os.environ, file_actions=actions)
+
+
+def fork(turn: Callable[[], object]) -> int:
+    """A child process that does the same again and again, as long as its parent is there. Another interpreter
+    would cost 8 MB and 20 ms of CPU."""
+    parent = os.getpid()
+    child = os.fork()
+    if child != 0:
+        return child
+    try:
+        signal.set_wakeup_fd(-1)  # the parent's event loop
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.closerange(FIRST_DESCRIPTOR, os.sysconf("SC_OPEN_MAX"))  # the parent's connections
+        while os.getppid() == parent:
+            turn()
+    finally:
+        os._exit(0)  # never back into the parent's program
 
 
 class Burner:
     """Children that use CPU; processes, since threads share one interpreter."""
 
     def __init__(self) -> None:
-        self._children = Children(self._turn)
+        self._children = Children(lambda: fork(self._turn))
         self._start: float | None = None
         self.percent = 100
 

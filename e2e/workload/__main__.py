@@ -17,7 +17,6 @@ import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -25,7 +24,7 @@ from types import FrameType
 from typing import Final, NoReturn
 from urllib.parse import parse_qs, urlsplit
 
-from e2e.tenant.resources import Burner, Children, Files, Holder, ResourceError, write_to_disk
+from e2e.tenant.resources import Burner, Files, Holder, Idlers, ResourceError, write_to_disk
 
 DEFAULT_PORT: Final = 8080
 DEFAULT_SCRATCH: Final = "/scratch"
@@ -126,7 +125,7 @@ class Workload(ThreadingHTTPServer):
         super().__init__(("", port), Handler)
         self.scratch = scratch
         self.burner = Burner()
-        self.idlers = Children(lambda: time.sleep(1))
+        self.idlers = Idlers()
         self.files = Files()
         self.holder = Holder()
         self.commanded = threading.Lock()

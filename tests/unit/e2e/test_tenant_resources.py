@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from e2e.harness.wait import wait_until
 from e2e.tenant.leaks import Debt
-from e2e.tenant.resources import Children, Files, Holder, ResourceError, work, write_to_disk
+from e2e.tenant.resources import Children, Files, Holder, Idlers, ResourceError, fork, work, write_to_disk
 
 
 @given(
@@ -37,7 +38,7 @@ def test_work_takes_cpu_time_and_not_just_time() -> None:
 
 
 def test_children_are_as_many_as_asked_for_and_are_waited_for() -> None:
-    children = Children(lambda: time.sleep(1))
+    children = Children(lambda: fork(lambda: time.sleep(1)))
     me = psutil.Process()
     before = len(me.children())
     try:
@@ -46,6 +47,22 @@ def test_children_are_as_many_as_asked_for_and_are_waited_for() -> None:
     finally:
         children.set_count(0)
     assert len(me.children()) == before
+
+
+def test_idle_processes_are_no_copies_of_their_parent() -> None:
+    idlers = Idlers()
+    me = psutil.Process()
+    before = {child.pid for child in me.children()}
+    try:
+        idlers.set_count(2)
+        made = [child for child in me.children() if child.pid not in before]
+        assert len(made) == 2
+        wait_until(
+            lambda: {child.name() for child in made} == {"cat"}, what="another program", deadline_seconds=10
+        )
+    finally:
+        idlers.set_count(0)
+    assert {child.pid for child in me.children()} == before
 
 
 def test_files() -> None:

@@ -112,7 +112,7 @@ def test_keeps_files_open(agent: Running) -> None:
     agent.ask("POST", "/processes?count=1")
     open_files(process.children()[0], 3)
     agent.ask("POST", "/files?count=0")
-    open_files(process, own)
+    open_files(process, own + 2)  # a pipe to its children
 
 
 def test_has_idle_processes(agent: Running) -> None:
