@@ -13,7 +13,7 @@ def look(second: float, used: dict[str, float], waited: dict[str, float]) -> Loo
     """All counters in seconds of CPU; the node agent has used a hundredth of each second."""
 
     def reading(seconds: float) -> Reading:
-        return Reading(second, None, None, seconds, 0, 0, 0, 0, 0, 0, 0, 1)
+        return Reading(second, None, None, seconds, 0, 0, 0, 0, 0, 0, 0, 0, 1)
 
     readings = {tenant: reading(seconds) for tenant, seconds in used.items()}
     return Look(1000 + second, readings, [reading(second / 100)], waited, frozenset())
