@@ -9,6 +9,7 @@ import pytest
 
 from e2e.harness import isolation
 from e2e.harness.cluster import NODE, Cluster, Container
+from e2e.harness.contamination import kept_apart
 from e2e.harness.interleaving import Interleaved, at_most_seconds, interleaved
 from e2e.harness.isolation import Scene
 from e2e.harness.load import DriverPod
@@ -92,26 +93,25 @@ def scene(
     tenant_count: int,
     small: int,
     length: Length,
+    record: Recorder,
 ) -> Iterator[Scene]:
     suffixes = [f"t{number:02d}" for number in range(tenant_count)]
     with serving(cluster, services, "case4", *suffixes, cpu="2", memory="192Mi") as served:
         (node, *_) = cluster.objects(NODE)
         quiet = tenant_count - HOGS - small
-        seconds = LOADED_PART * float(node["status"]["capacity"]["cpu"]) * 1000
-        rate = min(MOST_PER_SECOND, seconds / isolation.REQUEST_MILLISECONDS / quiet)
+        loaded = LOADED_PART * float(node["status"]["capacity"]["cpu"]) * 1000
+        rate = min(MOST_PER_SECOND, loaded / isolation.REQUEST_MILLISECONDS / quiet)
         customers = [isolation.Customers(rate)] * quiet
         customers += [
             isolation.Customers(SMALL_PER_SECOND * rate / MOST_PER_SECOND, SMALL_MILLISECONDS)
         ] * small
-        with isolation.scene(
-            cluster,
-            node_agents,
-            driver_pod,
-            served,
-            hogs=HOGS,
-            customers=customers,
-            seconds=at_most_seconds(len(order(length.rounds)), length.window_seconds),
-        ) as made:
+        seconds = at_most_seconds(len(order(length.rounds)), length.window_seconds)
+        with (
+            kept_apart(services, served, record),
+            isolation.scene(
+                cluster, node_agents, driver_pod, served, hogs=HOGS, customers=customers, seconds=seconds
+            ) as made,
+        ):
             yield made
 
 

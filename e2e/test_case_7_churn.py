@@ -68,7 +68,6 @@ def finishing(tenant: str) -> Manifest:
     manifest = tenants.agent("finishing", tenant)
     manifest["spec"]["restartPolicy"] = "Never"
     (container,) = manifest["spec"]["containers"]
-    del container["args"]
     container["command"] = ["true"]
     return manifest
 

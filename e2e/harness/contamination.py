@@ -1,14 +1,12 @@
 """That no tenant has another's data, as every case with tenants that serve customers shows at its end.
 
-contamination = Contamination(tenants)
-contamination.plant()
-...                                        # customers with contamination.witness(tenant)
-contamination.search(services)
-contamination.note(record)
+with kept_apart(services, tenants, record) as contamination:
+    ...                                        # customers with contamination.witness(tenant)
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from e2e.harness import canaries
@@ -93,3 +91,17 @@ class Contamination:
             "",
             at_least=len(self._tenants) * len(PLACES),
         )
+
+
+@contextmanager
+def kept_apart(services: Services, made: Sequence[Tenant], record: Recorder) -> Iterator[Contamination]:
+    """With a canary of each; what was found is noted at the end, unless something else failed.
+
+    Raises:
+        BoundMissedError: as `Contamination.note`.
+    """
+    contamination = Contamination(made)
+    contamination.plant()
+    yield contamination
+    contamination.search(services)
+    contamination.note(record)

@@ -26,7 +26,7 @@ class Progress:
 
     def __init__(self, terminal: pytest.TerminalReporter) -> None:
         self._terminal = terminal
-        self._start = time.monotonic()
+        self._start = self._began = time.monotonic()
         self._names: dict[str, str] = {}
         terminal.showfspath = False
 
@@ -42,7 +42,8 @@ class Progress:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self._terminal.ensure_newline()
-        since_start = time.monotonic() - self._start
+        self._began = time.monotonic()
+        since_start = self._began - self._start
         self._terminal.write(f"[{since_start:6.1f} s] {self._names[nodeid]} ... ", flush=True)
 
     @pytest.hookimpl(wrapper=True)
@@ -51,5 +52,5 @@ class Progress:
     ) -> Generator[None, Status, Status]:
         category, letter, word = yield
         if letter and isinstance(report, pytest.TestReport):
-            letter = f"{category}, {duration(report.duration)}\n"
+            letter = f"{category}, {duration(time.monotonic() - self._began)}\n"
         return category, letter, word

@@ -24,6 +24,8 @@ def roll_out(cluster: Cluster, pods: Sequence[Manifest], *, at_once: int = AT_ON
     Raises:
         DeadlineExceededError: with the state of those that are not.
     """
+    if not pods:
+        return []
     left = list(pods)
     started: set[tuple[str, str]] = set()
     told = 0
