@@ -15,7 +15,7 @@ from e2e.harness.isolation import Scene
 from e2e.harness.load import DriverPod
 from e2e.harness.node_agent import NodeAgent
 from e2e.harness.recording import About
-from e2e.harness.served import serving
+from e2e.harness.served import Terms, serving
 from e2e.harness.services import Services
 from e2e.harness.specification import (
     DEGRADATION_AT_MOST_PERCENT,
@@ -44,6 +44,9 @@ SMALL_PER_SECOND: Final = 5.0
 LOADED_PART: Final = 0.16
 """Of the node's CPUs, by all requests together: everybody stays well under its share."""
 MOST_PER_SECOND: Final = 2.0
+REQUESTED_MILLI: Final = 400
+"""By all tenants together: each requests about what its customers have it use, as on a well-kept platform."""
+LEAST_REQUEST_MILLI: Final = 4
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,9 @@ def scene(
     record: Recorder,
 ) -> Iterator[Scene]:
     suffixes = [f"t{number:02d}" for number in range(tenant_count)]
-    with serving(cluster, services, "case4", *suffixes, cpu="2", memory="192Mi") as served:
+    request = max(LEAST_REQUEST_MILLI, REQUESTED_MILLI // tenant_count)
+    terms = dict.fromkeys(suffixes, Terms(cpu="2", memory="192Mi", requested_cpu=f"{request}m"))
+    with serving(cluster, services, "case4", *suffixes, terms=terms) as served:
         (node, *_) = cluster.objects(NODE)
         quiet = tenant_count - HOGS - small
         loaded = LOADED_PART * float(node["status"]["capacity"]["cpu"]) * 1000

@@ -74,7 +74,8 @@ def show(cluster: Cluster, terminal: Terminal) -> Case:
         found = validate(run.windows)
         tell(terminal, found, run)
         fill(record, scene, run, found)
-    return record.case(tests=[outcome(run, found)])
+    tested = outcome(run, found)
+    return record.case(tests=[tested], seconds=tested.seconds)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -81,9 +81,7 @@ class Load:
             text=True,
             bufsize=1,
         )
-        assert self._process.stdin is not None
-        self._process.stdin.write(encode_plan(self._plan) + "\n")
-        self._process.stdin.flush()
+        self._write(encode_plan(self._plan))
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         try:
@@ -96,8 +94,7 @@ class Load:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._tell_to_stop()
         try:
             self._process.wait(MARGIN_SECONDS)
         except subprocess.TimeoutExpired:
@@ -120,9 +117,21 @@ class Load:
         Raises:
             LoadFailedError, DeadlineExceededError: when the driver doesn't end in order.
         """
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._tell_to_stop()
         self.wait()
+
+    def _tell_to_stop(self) -> None:
+        assert self._process.stdin is not None
+        self._write("stop")
+        with suppress(OSError):
+            self._process.stdin.close()
+
+    def _write(self, line: str) -> None:
+        """A driver that has ended says itself why, and one that was told to stop needn't be told again."""
+        assert self._process.stdin is not None
+        with suppress(OSError, ValueError):
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
 
     def wait(self) -> None:
         """Until the load is over and all was told.

@@ -1,4 +1,5 @@
-"""Reads a plan from the first line of its input and tells what comes of it. The end of the input ends it."""
+"""Reads a plan from the first line of its input and tells what comes of it. A second line, or the end of the
+input, ends it: not every way to a pod's input tells of its end."""
 
 import asyncio
 import sys
@@ -13,11 +14,11 @@ def main() -> int:
     plan = decode_plan(sys.stdin.readline())
     driver = Driver(plan, tell, run_in_short_slices)
 
-    def until_the_end_of_input() -> None:
-        sys.stdin.read()
+    def until_told() -> None:
+        sys.stdin.readline()
         driver.stop()
 
-    threading.Thread(target=until_the_end_of_input, daemon=True).start()
+    threading.Thread(target=until_told, daemon=True).start()
     asyncio.run(driver.run())
     return 0
 

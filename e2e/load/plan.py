@@ -33,7 +33,7 @@ class Target:
 class Plan:
     """
     Attributes:
-        seconds: of load, from when all targets were tried once; it ends early when its input does.
+        seconds: of load, from when all targets were tried once; it ends early when the driver is told.
         connect_seconds: for the first connection of each; it is tried again and again until then.
     """
 

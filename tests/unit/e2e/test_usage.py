@@ -29,7 +29,7 @@ class Group:
             ("memory.max", str(128 * MIB)),
             ("memory.current", str(26 * MIB)),
             ("memory.events", "oom_kill 0"),
-            ("memory.stat", "anon 0\ninactive_file 0"),
+            ("memory.stat", "inactive_file 0\nanon 0"),
             ("pids.current", "3"),
             ("../cpu.weight", "2"),
         ):
