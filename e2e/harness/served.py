@@ -101,7 +101,7 @@ class Terms:
         cpu, memory: the limits.
         requested_cpu: small by default, so that a hundred tenants fit on two cores beside what else is there.
         requested_memory: about what an idle agent uses.
-        held: whether there is a quota; without one the pod declares its requests itself.
+        held: whether there is a quota.
         further: fields of the spec.
     """
 
@@ -123,9 +123,9 @@ class Terms:
             **self.further,
         )
 
-    def declared(self) -> tenants.Resources | None:
-        """What the tenant's pods say themselves."""
-        return None if self.held else {"requests": self._requests()}
+    def declared(self) -> tenants.Resources:
+        """What the tenant's pods say themselves: a quota's requests are the most that they get."""
+        return {"requests": self._requests()}
 
     def _requests(self) -> Mapping[str, str]:
         return {"cpu": self.requested_cpu, "memory": self.requested_memory}
