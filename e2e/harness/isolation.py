@@ -23,7 +23,8 @@ NOISE_CORES: Final = 4
 HELD_WEIGHT: Final = 2
 """The least of cgroup v1; on v2 it is 1."""
 WITHIN_SHARE: Final = "WithinShare"
-POLL_SECONDS: Final = 0.05
+POLL_SECONDS: Final = {MomentKind.HELD: 0.2, MomentKind.FOUND: 0.2, MomentKind.GIVEN_BACK: 0.5}
+"""A look at the node's files takes a tenth of a second of its CPU."""
 REQUEST_MILLISECONDS: Final = 20.0
 """CPU time of an agent's request."""
 
@@ -102,7 +103,7 @@ class Scene:
             checks[kind],
             what=f"the noisy tenants: {kind}",
             deadline_seconds=deadline_seconds,
-            poll_seconds=POLL_SECONDS,
+            poll_seconds=POLL_SECONDS[kind],
         )
         self.note(kind)
         return time.monotonic() - start
