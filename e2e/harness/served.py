@@ -178,7 +178,7 @@ def admitted(cluster: Cluster, services: Services, prefix: str, *suffixes: str) 
     that they have by then."""
     made: list[Tenant] = []
     try:
-        with cluster.temporary_namespaces(prefix, *suffixes) as names:
+        with cluster.temporary_namespaces(prefix, *suffixes, patient=False) as names:
             made += [new(cluster, name) for name in names]
             asyncio.run(_admit(services, made))
             try:
