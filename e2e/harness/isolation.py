@@ -10,7 +10,7 @@ from typing import Final
 from e2e.harness import load as loads
 from e2e.harness import tenants
 from e2e.harness.cgroups import NodeCgroups
-from e2e.harness.cluster import TENANT_QUOTA, Cluster, Container, condition
+from e2e.harness.cluster import NAMESPACE, TENANT_QUOTA, Cluster, Container, condition
 from e2e.harness.load import Answers, DriverPod, Load
 from e2e.harness.node_agent import NodeAgent, the_only
 from e2e.harness.served import Tenant
@@ -23,6 +23,7 @@ NOISE_CORES: Final = 4
 HELD_WEIGHT: Final = 2
 """The least of cgroup v1; on v2 it is 1."""
 WITHIN_SHARE: Final = "WithinShare"
+GONE_WITHIN_SECONDS: Final = 120.0
 POLL_SECONDS: Final = {MomentKind.HELD: 0.2, MomentKind.FOUND: 0.2, MomentKind.GIVEN_BACK: 0.5}
 """A look at the node's files takes a tenth of a second of its CPU."""
 REQUEST_MILLISECONDS: Final = 20.0
@@ -146,6 +147,13 @@ class Scene:
         return self.load.between(start, end)
 
 
+def settled(cluster: Cluster) -> bool:
+    """No namespace is being deleted, which would be felt; else NotYet."""
+    if leaving := [each for each in cluster.objects(NAMESPACE) if "deletionTimestamp" in each["metadata"]]:
+        raise NotYet(f"{len(leaving)} are left")
+    return True
+
+
 def _reason(cluster: Cluster, tenant: str) -> str:
     told = condition(cluster.get(TENANT_QUOTA, tenants.QUOTA, tenant), "Isolated") or {}
     return str(told.get("reason", WITHIN_SHARE))
@@ -174,6 +182,9 @@ def scene(
         loads.target(each, of.requests_per_second, of.cpu_milliseconds)
         for each, of in zip(quiet, customers, strict=True)
     ]
+    wait_until(
+        lambda: settled(cluster), what="namespaces of before to be gone", deadline_seconds=GONE_WITHIN_SECONDS
+    )
     with driver_pod.load(targets, seconds) as load:
         made = Scene(cluster, noisy, quiet, load, agent, containers)
         try:

@@ -70,9 +70,9 @@ class Neighbours:
         return self.hogs[0]
 
     @contextmanager
-    def noise(self) -> Iterator[None]:
-        """As much as the hogs can make."""
-        pods = [(hog, item.pod) for hog in self.hogs for item in self.cluster.running(hog)]
+    def noise(self, *of: str) -> Iterator[None]:
+        """As much as these hogs can make; all, where none is named."""
+        pods = [(hog, item.pod) for hog in of or self.hogs for item in self.cluster.running(hog)]
         hogs = [ServedAgent(self.sessions, self.tenants[hog], pod) for hog, pod in pods]
         try:
             many.each(lambda hog: hog.burn(HOG_CORES), hogs)
