@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from statistics import mean
@@ -23,6 +23,7 @@ from e2e.harness.recording import About
 from e2e.harness.served import Tenant, Terms
 from e2e.harness.services import Services
 from e2e.harness.specification import RESPONSE_WITHIN_SECONDS
+from e2e.harness.wait import NotYet, wait_until
 from e2e.load.plan import Connected, Target
 from e2e.results import Chart, Line, Recorder
 from e2e.validation.fairness import jain, most_over_mean, variation
@@ -38,6 +39,8 @@ MIB: Final = 1 << 20
 MEMORY_BYTES: Final = 128 * MIB
 WINDOW_SECONDS: Final = 20.0
 SETTLED_SECONDS: Final = 2.0
+QUIET_SECONDS: Final = 60.0
+"""After a start a tenant yields for some seconds more."""
 """After the last customer has connected."""
 CONNECT_WITHIN_SECONDS: Final = 60.0
 CONNECTED_AT_LEAST_PERCENT: Final = 90
@@ -129,6 +132,10 @@ def _stressed(
     agent = the_only(node_agents, {container.node for container in containers})
     beside = agent.containers()
     normal, heavy, mixed = ([one for one, its in tenants.items() if its is role] for role in Role)
+    # agents that start on a full node take more than their share, and are rightly told so
+    wait_until(
+        lambda: nobody_is_told(cluster, made), what="the starts to be over", deadline_seconds=QUIET_SECONDS
+    )
     rate = min(MOST_PER_SECOND, NORMAL_PART * cores * 1000 / REQUEST_MILLISECONDS / len(normal))
 
     def target(one: Tenant) -> Target:
@@ -159,6 +166,14 @@ def _stressed(
         unrest=unrest,
         search=asyncio.run(served.search(services, made)),
     )
+
+
+def nobody_is_told(cluster: Cluster, of: Collection[Tenant]) -> bool:
+    """None of these yields to others or harms them, by its condition Isolated; else NotYet."""
+    told = ledger.blamed(cluster) & {tenant.name for tenant in of}
+    if told:
+        raise NotYet(f"told are {', '.join(sorted(told))}")
+    return True
 
 
 def _in_time(answers: Answers, tenant: str) -> bool:

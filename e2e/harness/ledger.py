@@ -63,19 +63,22 @@ def take(
     """
     readings = NodeCgroups(agent.node).read([*containers, *beside])
     scrape = agent.scrape()
-    quotas = cluster.objects(TENANT_QUOTA)
     names = {container.namespace for container in containers}
-    blamed = {
-        each["metadata"]["namespace"]
-        for each in quotas
-        if (condition(each, "Isolated") or {}).get("reason") in (HARMS, YIELDS)
-    }
     return Look(
         at_seconds=next(iter(readings.values())).at_seconds,
         readings={item.namespace: readings[item] for item in containers},
         agent=[readings[item] for item in beside],
         waited_seconds={item.namespace: _waited(scrape, item) for item in containers},
-        blamed=frozenset(blamed & names),
+        blamed=blamed(cluster) & names,
+    )
+
+
+def blamed(cluster: Cluster) -> frozenset[str]:
+    """The namespaces of quotas whose condition Isolated says that a tenant harms others or yields to them."""
+    return frozenset(
+        each["metadata"]["namespace"]
+        for each in cluster.objects(TENANT_QUOTA)
+        if (condition(each, "Isolated") or {}).get("reason") in (HARMS, YIELDS)
     )
 
 
