@@ -111,6 +111,11 @@ class Over(NamedTuple):
         """It has what it wants at the others' expense."""
         return self.used_ms >= max(TAKES_MS, TAKES_FRACTION * self.share_ms)
 
+    @property
+    def surplus_ms(self) -> float:
+        """How far it is beyond what takes from nobody."""
+        return self.used_ms - TAKES_FRACTION * self.share_ms
+
 
 class QuietLevel(NamedTuple):
     """How long a tenant's threads wait each time while the node has CPU to spare."""

@@ -12,6 +12,10 @@ from tenantquota.domain.contention import Activity, Over
 
 AT_ONCE_FACTOR: Final = 1.5
 """Demand of so many times the share is acted upon in the same second; less, in the second one in a row."""
+BURST_MS: Final = 100.0
+"""What a tenant takes beyond its share must come to so much, some requests of an agent, before it yields:
+where many tenants share few CPUs, a share is less than a second in which two customers ask. It is half
+forgotten in each second in which the tenant takes from nobody."""
 QUIET_SECONDS: Final = 5.0
 """A tenant yields until it was within its share for so long…"""
 LONGEST_QUIET_SECONDS: Final = 12.0
@@ -53,6 +57,8 @@ class State(NamedTuple):
 
     yields: Mapping[str, Yield] = {}
     suspects: Mapping[str, Suspect] = {}
+    surplus_ms: Mapping[str, float] = {}
+    """What each took beyond its share of late, as far as it isn't forgotten."""
 
     @property
     def active(self) -> dict[str, Yield]:
@@ -85,9 +91,12 @@ def step(state: State, over: Mapping[str, Over], now: float) -> tuple[State, Cha
         else:
             yields[tenant] = each
     suspects = {}
+    surplus_ms = _taken(state.surplus_ms, over)
     for tenant, evidence in over.items():
         former = yields.get(tenant)
         if (former is not None and former.active) or not evidence.takes:
+            continue
+        if surplus_ms[tenant] < BURST_MS:
             continue
         if evidence.factor < AT_ONCE_FACTOR and tenant not in state.suspects:
             suspects[tenant] = Suspect(now)
@@ -95,7 +104,14 @@ def step(state: State, over: Mapping[str, Over], now: float) -> tuple[State, Cha
         quiet = QUIET_SECONDS if former is None else min(LONGEST_QUIET_SECONDS, 2 * former.quiet_seconds)
         yields[tenant] = Yield(tenant, now, now, quiet, evidence)
         begun.append(yields[tenant])
-    return State(yields, suspects), Changes(tuple(begun), tuple(ended))
+    return State(yields, suspects, surplus_ms), Changes(tuple(begun), tuple(ended))
+
+
+def _taken(former: Mapping[str, float], over: Mapping[str, Over]) -> dict[str, float]:
+    """What each has taken by now, by tenant; those who took next to nothing are left out."""
+    now = {tenant: each.surplus_ms for tenant, each in over.items() if each.takes}
+    found = {tenant: ms / 2 for tenant, ms in former.items() if tenant not in now and ms >= 1.0}
+    return found | {tenant: former.get(tenant, 0.0) + ms for tenant, ms in now.items()}
 
 
 def lifted(

@@ -5,10 +5,11 @@ from math import inf
 
 import pytest
 
-from tenantquota.domain.contention import Activity, Over, Second, over_share
+from tenantquota.domain.contention import TAKES_FRACTION, Activity, Over, Second, over_share
 from tenantquota.domain.shares import water_level
 from tenantquota.domain.weights import PodWeight, weights
 from tenantquota.domain.yielding import (
+    BURST_MS,
     LIFTED_SECONDS,
     LONGEST_QUIET_SECONDS,
     QUIET_SECONDS,
@@ -44,6 +45,36 @@ class TestStep:
         _, changes = step(state, {"hog": starved}, 8.0)
 
         assert changes.begun == ()
+
+    def test_a_second_with_some_requests_is_no_taking_however_small_the_share(self) -> None:
+        """Of fifty tenants on two CPUs, in which each request waits long."""
+        busy, state = Over("normal", 50, 138, 30), State()
+        for second in range(0, 60, 2):
+            state, changes = step(state, {"normal": busy}, float(second))
+            assert changes.begun == ()
+            state, _ = step(state, {}, second + 1.0)
+
+    def test_who_takes_a_little_each_second_is_found_once_it_comes_to_much(self) -> None:
+        near = Over("hog", 60, 500, 30)
+        surplus_ms = 60 - TAKES_FRACTION * 30
+        state, seconds = State(), 0
+        while not state.active:
+            state, _ = step(state, {"hog": near}, float(seconds))
+            seconds += 1
+
+        assert (seconds - 1) * surplus_ms < BURST_MS <= seconds * surplus_ms
+
+    def test_what_was_taken_is_forgotten_by_half_each_second(self) -> None:
+        state, _ = step(State(), {"hog": Over("hog", 114, 500, 30)}, 0.0)  # 90 beyond what is nothing
+        state, _ = step(state, {}, 1.0)
+        assert state.surplus_ms == {"hog": 45.0}
+        for second in range(2, 9):
+            state, _ = step(state, {}, float(second))
+        assert state.surplus_ms == {}
+
+    def test_a_hog_among_many_is_found_at_once(self) -> None:
+        _, changes = step(State(), {"hog": Over("hog", 200, 4000, 30)}, 0.0)
+        assert [each.tenant for each in changes.begun] == ["hog"]
 
     def test_who_yields_goes_on_while_it_wants_much_however_little_it_gets(self) -> None:
         state, _ = step(State(), {"hog": MUCH}, 0.0)
