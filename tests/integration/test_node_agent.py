@@ -156,7 +156,7 @@ attempt("cgroup mount", lambda: os.mkdir("/host/sys/fs/cgroup/made"))
 for file in ("oom_score_adj", "mem", "comm", "clear_refs", "coredump_filter"):
     for of in (pid, 1):
         attempt(f"/proc/{of}/{file}", lambda: open_for_writing(f"/proc/{of}/{file}"))
-for file in ("environ", "maps", "root/etc/hostname", "cwd/agent.py", "fd/0", "stack"):
+for file in ("environ", "maps", "root/etc/hostname", "cwd/e2e/workload/__init__.py", "fd/0", "stack"):
     attempt(f"reading /proc/{pid}/{file}", lambda: os.close(os.open(f"/proc/{pid}/{file}", os.O_RDONLY)))
 attempt("signal", lambda: os.kill(pid, 0))
 attempt("priority", lambda: os.setpriority(os.PRIO_PROCESS, pid, 5))
@@ -186,7 +186,9 @@ class TestSafety:
     def test_can_write_nothing_and_look_into_no_process(self, tenant: Tenant, agent: NodeAgent) -> None:
         """Whatever it tries: no file of any pod's cgroup, none of its process, nor of its own root."""
         (container,) = (of for of in tenant.cluster.running(tenant.namespace) if of.pod == "first")
-        script = 'pgrep -f agent.py | while read p; do grep -q "$1" /proc/$p/cgroup && echo $p; done; true'
+        script = (
+            'pgrep -f e2e.workload | while read p; do grep -q "$1" /proc/$p/cgroup && echo $p; done; true'
+        )
         process_id = node_bash(agent.node, script, container.id).split()[0]
 
         result = agent.python(ATTEMPTS, process_id)
