@@ -1,4 +1,4 @@
-"""Case 5, fairness: eight pods of one tenant against one of another on a full node, and a pod beside them."""
+"""Case 5, fairness: ten pods of one tenant against one of another on a full node, and a pod beside them."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -21,16 +21,14 @@ from e2e.results import Chart, Line, Recorder
 CASE: Final = About(
     5,
     "Shares",
-    "Eight busy pods of one tenant against one of another on a full node: CPU is tenants', not pods'.",
+    "Ten busy pods of one tenant against one of another on a full node: CPU is tenants', not pods'.",
     variant="shares",
 )
 TENANTS: Final = [2]
 MANY: Final = "many"
 ONE: Final = "one"
 SYSTEM: Final = "system"
-MANY_PODS: Final = 8
-"""More would need weights, to share exactly at 1 to 3, for which two cores have no room beside the suite's
-own services (docs/decisions/0023-yielding.md)."""
+MANY_PODS: Final = 10
 WEIGHTS: Final = (100, 300)
 """Of the tenant with one pod; the other's is 100."""
 SHARE_SECONDS: Final = 10.0
@@ -94,7 +92,7 @@ def shares(record: Recorder) -> Iterator[dict[int, dict[str, float]]]:
     """Milli-CPU of each group, by the weight of the one."""
     found: dict[int, dict[str, float]] = {}
     yield found
-    titles = {MANY: "eight pods", ONE: "one pod", SYSTEM: "no tenant's"}
+    titles = {MANY: "ten pods", ONE: "one pod", SYSTEM: "no tenant's"}
     lines = [
         Line(
             name=title,

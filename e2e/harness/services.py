@@ -83,7 +83,7 @@ def manifests(namespace: str) -> list[Manifest]:
         POSTGRES.current,
         POSTGRES_PASSWORD,
         mounts=[{"name": "data", "mountPath": "/data"}, run],
-        resources={"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}},
+        resources={"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}},
         # over TCP: while the database is being made, nothing listens there
         probe={"exec": {"command": ["pg_isready", "--quiet", "--host=127.0.0.1"]}},
     )
@@ -100,7 +100,7 @@ def manifests(namespace: str) -> list[Manifest]:
         "redis",
         REDIS.current,
         REDIS_PASSWORD,
-        resources={"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+        resources={"requests": {"cpu": "25m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
         probe={"tcpSocket": {"port": REDIS_PORT}},
     )
     # its log in memory too: a database that waits for the disk would spoil what is measured
