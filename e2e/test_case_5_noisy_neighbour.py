@@ -21,10 +21,10 @@ from e2e.harness.noise import Neighbours, seconds_until
 from e2e.harness.recording import About
 from e2e.harness.services import Services
 from e2e.harness.sessions import Sessions
-from e2e.harness.specification import FOUND_WITHIN_SECONDS, MITIGATED_WITHIN_SECONDS, RECOVERED_WITHIN_SECONDS
 from e2e.harness.usage import Usage
 from e2e.harness.wait import wait_until
 from e2e.results import Chart, MomentKind, Recorder, Span
+from e2e.specification import FOUND_WITHIN_SECONDS, MITIGATED_WITHIN_SECONDS, RECOVERED_WITHIN_SECONDS
 
 CASE: Final = About(
     5,

@@ -18,10 +18,10 @@ from e2e.harness.load import DriverPod
 from e2e.harness.node_agent import NodeAgent
 from e2e.harness.recording import About
 from e2e.harness.services import Services
-from e2e.harness.specification import FOUND_WITHIN_SECONDS, MITIGATED_WITHIN_SECONDS, RECOVERED_WITHIN_SECONDS
 from e2e.harness.stress import STRESSORS, Stressor
 from e2e.harness.stressed import Scene
 from e2e.results import Chart, Line, Recorder
+from e2e.specification import FOUND_WITHIN_SECONDS, MITIGATED_WITHIN_SECONDS, RECOVERED_WITHIN_SECONDS
 
 CASE: Final = About(
     5,

@@ -22,10 +22,10 @@ from e2e.harness.node_agent import NodeAgent, the_only
 from e2e.harness.recording import About
 from e2e.harness.served import Tenant, Terms
 from e2e.harness.services import Services
-from e2e.harness.specification import RESPONSE_WITHIN_SECONDS
 from e2e.harness.wait import NotYet, wait_until
 from e2e.load.plan import Connected, Target
 from e2e.results import Chart, Line, Recorder
+from e2e.specification import RESPONSE_WITHIN_SECONDS
 from e2e.validation.fairness import jain, most_over_mean, variation
 
 CASE: Final = About(

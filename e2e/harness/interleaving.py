@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from e2e.harness.isolation import Scene
-from e2e.harness.specification import MITIGATED_WITHIN_SECONDS, RECOVERED_WITHIN_SECONDS
 from e2e.results import MomentKind
+from e2e.specification import MITIGATED_WITHIN_SECONDS, RECOVERED_WITHIN_SECONDS
 from e2e.validation.windows import Kind, Window
 
 SETTLED_SECONDS: Final = 2.0
