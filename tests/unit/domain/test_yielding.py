@@ -57,12 +57,13 @@ class TestStep:
     def test_who_takes_a_little_each_second_is_found_once_it_comes_to_much(self) -> None:
         near = Over("hog", 60, 500, 30)
         surplus_ms = 60 - TAKES_FRACTION * 30
-        state, seconds = State(), 0
-        while not state.active:
-            state, _ = step(state, {"hog": near}, float(seconds))
-            seconds += 1
+        state, begun = State(), []
+        for second in range(1, 11):
+            state, changes = step(state, {"hog": near}, float(second))
+            begun += [second for _ in changes.begun]
 
-        assert (seconds - 1) * surplus_ms < BURST_MS <= seconds * surplus_ms
+        (after,) = begun
+        assert (after - 1) * surplus_ms < BURST_MS <= after * surplus_ms
 
     def test_what_was_taken_is_forgotten_by_half_each_second(self) -> None:
         state, _ = step(State(), {"hog": Over("hog", 114, 500, 30)}, 0.0)  # 90 beyond what is nothing
