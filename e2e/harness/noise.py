@@ -29,8 +29,6 @@ HOG_CORES: Final = 4
 REQUEST_MILLISECONDS: Final = 20.0
 REQUESTS_PER_SECOND: Final = 8.0
 LONGEST_SECONDS: Final = 600.0
-LEAST_RATIO: Final = 20
-"""Of the victim's weight to the hog's: from here on the victim's latency is that of a quiet node."""
 LEAST_WEIGHT: Final = 2
 """No pod has less; the pods here, which request 5m, have more of the kubelet."""
 LIMIT_MILLI: Final = 2000
@@ -110,13 +108,6 @@ class Neighbours:
         """The hogs do, by the cgroup files; else NotYet says what these hold."""
         now = self.weights()
         if max(max(now[hog]) for hog in self.hogs) > LEAST_WEIGHT or min(now[self.victim]) <= LEAST_WEIGHT:
-            raise NotYet(f"weights are {now}")
-        return True
-
-    def protects(self) -> bool:
-        """The victim, which waits, is lifted so far above the hogs that it feels none; else NotYet."""
-        now = self.weights()
-        if min(now[self.victim]) < LEAST_RATIO * max(max(now[hog]) for hog in self.hogs):
             raise NotYet(f"weights are {now}")
         return True
 
