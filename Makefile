@@ -7,10 +7,11 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv/bin
 SHELL_SCRIPTS := .ci/run e2e/cgroup2vm/init $(wildcard e2e/cluster/recipes/*.sh e2e/services/*/*.sh)
 
-# make e2e CASES="2 5" TENANTS="2 20"
+# make e2e CASES="2 5" TENANTS="2 20" VARIANTS=1
 CASES ?=
 TENANTS ?=
 ROUNDS ?=
+VARIANTS ?=
 # make e2e CONTEXT=staging ALLOW_CONTEXT=staging: a cluster of yours. Only from the command line: a KUBECONFIG or CONTEXT
 # that happens to be exported must not lead the suite's load to another cluster.
 given = $(if $(filter command,$(firstword $(origin $(1)))),$($(1)))
@@ -42,12 +43,12 @@ test: check up ## Everything: linters, set-up, all tests on the cluster.
 	$(VENV)/pytest tests/integration -m "not exclusive" --numprocesses 4 --dist loadgroup
 	$(VENV)/pytest tests/integration -m exclusive
 	$(VENV)/python -m e2e.cgroup2vm
-	$(VENV)/pytest e2e
+	$(VENV)/pytest e2e --variants
 
-e2e: $(if $(TARGET),tools,up) ## The isolation cases; reports/e2e.html. CASES="2 5" TENANTS="2 20" choose; on a cluster of yours: CONTEXT=NAME.
-	$(VENV)/pytest $(E2E) $(addprefix --tenants=,$(TENANTS)) $(addprefix --rounds=,$(ROUNDS)) $(if $(NIGHTLY),--nightly) $(CLUSTER_OPTIONS)
+e2e: $(if $(TARGET),tools,up) ## The isolation cases; reports/e2e.html. CASES="2 5" TENANTS="2 20" choose, VARIANTS=1 adds; on a cluster of yours: CONTEXT=NAME.
+	$(VENV)/pytest $(E2E) $(addprefix --tenants=,$(TENANTS)) $(addprefix --rounds=,$(ROUNDS)) $(if $(VARIANTS),--variants) $(if $(NIGHTLY),--nightly) $(CLUSTER_OPTIONS)
 
-e2e-nightly: ## The same in its long form, an hour and more.
+e2e-nightly: ## The same in its long form, variants too, an hour and more.
 	@$(MAKE) e2e NIGHTLY=1
 
 bench: up ## Figures of the operator on the cluster.

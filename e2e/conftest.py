@@ -14,7 +14,12 @@ from e2e.harness.node_agent import NodeAgent
 from e2e.harness.services import Services
 from e2e.harness.sessions import Sessions
 
-pytest_plugins = ["e2e.harness.recording", "e2e.harness.reporting", "e2e.harness.progress"]
+pytest_plugins = [
+    "e2e.harness.selection",
+    "e2e.harness.recording",
+    "e2e.harness.reporting",
+    "e2e.harness.progress",
+]
 
 DEFAULT_TENANTS = [10]
 NIGHTLY_TENANTS = [10, 50]
@@ -28,21 +33,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         action="append",
         metavar="N",
-        help=f"run each case with N tenants; may be given more than once (default: {DEFAULT_TENANTS}, or what"
-        " the case has in DEFAULT_TENANTS; a case that can't have another number has it in TENANTS)",
+        help=f"run each case with N tenants; may be given more than once (default: {DEFAULT_TENANTS}, with"
+        f" --nightly {NIGHTLY_TENANTS}, or what the case has in DEFAULT_TENANTS or NIGHTLY_TENANTS; a case"
+        " that can't have another number has it in TENANTS)",
     )
     parser.addoption(
         "--rounds",
         type=int,
         metavar="N",
-        help=f"in how many rounds tenants come and go in case 7 (default: {ROUNDS}, with --nightly"
-        f" {NIGHTLY_ROUNDS})",
-    )
-    parser.addoption(
-        "--nightly",
-        action="store_true",
-        help=f"the long form: {NIGHTLY_TENANTS} tenants unless --tenants says otherwise, 15 minutes of"
-        " sustained load, 100 rounds of churn",
+        help=f"in how many rounds tenants come and go in the variant of case 7 (default: {ROUNDS}, with"
+        f" --nightly {NIGHTLY_ROUNDS})",
     )
 
 
@@ -57,13 +57,6 @@ def rounds(request: pytest.FixtureRequest, nightly: bool) -> int:
     """Of churn."""
     given: int | None = request.config.getoption("--rounds")
     return given or (NIGHTLY_ROUNDS if nightly else ROUNDS)
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--nightly"):
-        long = [item for item in items if item.get_closest_marker("nightly")]
-        config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if item not in long]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

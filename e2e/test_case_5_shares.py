@@ -24,6 +24,7 @@ CASE: Final = About(
     "Ten busy pods of one tenant against one of another on a full node: CPU is tenants', not pods'.",
     variant="shares",
 )
+pytestmark = pytest.mark.variant
 TENANTS: Final = [2]
 MANY: Final = "many"
 ONE: Final = "one"

@@ -29,6 +29,7 @@ CASE: Final = About(
     "Seven stressors of stress-ng, one after the other, beside tenants that answer and some that rest.",
     variant="stress-ng",
 )
+pytestmark = pytest.mark.variant
 VICTIMS: Final = 2
 BYSTANDERS: Final = 2
 TENANTS: Final = [len(STRESSORS) + VICTIMS + BYSTANDERS]

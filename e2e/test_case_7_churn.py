@@ -29,6 +29,7 @@ CASE = About(
     "tenants come and go, round after round; the memory of controller and node agent must stay flat",
     variant="churn",
 )
+pytestmark = pytest.mark.variant
 TENANTS = [3]
 """At once: what counts is how many come and go, rounds times these."""
 WARM_UP_ROUNDS = 4

@@ -19,4 +19,5 @@
 - ``wait``: conditions with a deadline
 - ``figures``: medians and percentiles, and the reports that they go to
 - ``fixtures``: all that for pytest
+- ``selection``: which tests of the suite run
 """

@@ -39,7 +39,8 @@ class About:
     Attributes:
         number: the specification's, 1 to 7.
         about: what is done, in a sentence.
-        variant: where several modules have the same case and number of tenants.
+        variant: where several modules have the same case and number of tenants; such a module also has
+            the marker ``variant``, without which it always runs.
     """
 
     number: int

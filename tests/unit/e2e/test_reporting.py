@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from e2e.harness import progress, recording, reporting
+from e2e.harness import progress, recording, reporting, selection
 from e2e.results import Run
 
 pytest_plugins = ["pytester"]
 
-PLUGINS = [recording, reporting, progress]
+PLUGINS = [selection, recording, reporting, progress]
 """Loaded here, so that each session of its own finds them in memory."""
 
 CONFTEST = f"""
@@ -49,7 +49,9 @@ class Session:
 
     def __init__(self, pytester: pytest.Pytester, **modules: str) -> None:
         self._pytester = pytester
-        pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+        pytester.makeini(
+            "[pytest]\nasyncio_default_fixture_loop_scope = function\nmarkers =\n    variant: of a case\n"
+        )
         pytester.makeconftest(CONFTEST)
         pytester.makepyfile(**modules)
         self.reports = pytester.path / "reports"
@@ -94,6 +96,21 @@ def test_cases_of_former_sessions_are_left_out(pytester: pytest.Pytester) -> Non
     assert {case.number for case in both.cases} == {5, 6}
     assert {case.number for case in one.cases} == {6}
     assert (session.reports / "results" / "case_5_2_tenants.json").exists()
+
+
+def test_a_variant_that_nobody_asked_for_is_not_missed(pytester: pytest.Pytester) -> None:
+    variant = RECORDS.replace('"Two hogs."', '"Many hogs.", variant="many"')
+    session = Session(
+        pytester,
+        test_case_5=RECORDS,
+        test_case_5_many=variant + "import pytest\npytestmark = pytest.mark.variant\n",
+    )
+    done, without = session.run()
+    assert without.passed
+    assert {case.variant for case in without.cases} == {""}
+    done.stdout.fnmatch_lines(["* 1 of 4  case 5, 2 tenants: it holds ... passed, *"])
+    _, both = session.run("--variants")
+    assert {case.variant for case in both.cases} == {"", "many"}
 
 
 def test_a_missed_bound_fails_its_case(pytester: pytest.Pytester) -> None:
