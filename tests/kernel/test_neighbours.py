@@ -38,6 +38,7 @@ class Direct:
         self._book = Book(files)
         self.version = files.version
         self.read = files.read
+        self.runs_idle = files.runs_idle
 
     def give(self, orders: Iterable[Order]) -> list[str]:
         return [

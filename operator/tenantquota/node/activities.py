@@ -20,6 +20,7 @@ class PodUse(NamedTuple):
         weight: its tenant's ``spec.weight``.
         kubelets: the CPU weight that the kubelet gives it.
         used_ms: of CPU, in this second.
+        resizing: the kubelet is about to change its resources.
     """
 
     path: str
@@ -28,6 +29,7 @@ class PodUse(NamedTuple):
     weight: int
     kubelets: int
     used_ms: float
+    resizing: bool = False
 
 
 def activities_of(containers: Iterable[Container], tick: Tick) -> list[Activity]:
@@ -84,6 +86,12 @@ def pods_of(containers: Iterable[Container], version: int) -> dict[str, PodUse]:
         used_ms = used_ns / _MS + (former.used_ms if former is not None else 0.0)
         kubelets = weights.kubelet_weight(owner.cpu_request_milli, version=version)
         found[container.pod_uid] = PodUse(
-            container.pod_path, owner.tenant, owner.enforces, owner.weight, kubelets, used_ms
+            container.pod_path,
+            owner.tenant,
+            owner.enforces,
+            owner.weight,
+            kubelets,
+            used_ms,
+            owner.resizing,
         )
     return found

@@ -44,6 +44,8 @@ class Owner(NamedTuple):
     """The quota's status tells of a hold."""
     memory_request_bytes: int = 0
     """Of the whole pod."""
+    resizing: bool = False
+    """The kubelet is about to change the pod's resources."""
 
 
 class Owners(Protocol):
@@ -71,7 +73,7 @@ class Container:
         "limits",
         "memory_stalls",
         "owner",
-        "pod_path",
+        "path",
         "pod_uid",
         "processes",
         "run_delays",
@@ -84,12 +86,12 @@ class Container:
         pod_uid: str,
         owner: Owner,
         first_seen_ns: int,
-        pod_path: str = "",
+        path: str = "",
     ) -> None:
         self.id = id
         self.pod_uid = pod_uid
-        self.pod_path = pod_path
-        """The directory of the pod's cgroup, relative to the hierarchy's root."""
+        self.path = path
+        """The directory of its cgroup, relative to the hierarchy's root."""
         self.owner = owner
         self.first_seen_ns = first_seen_ns
         self.samples = Window(Sample, SAMPLES)
@@ -100,6 +102,11 @@ class Container:
         self.memory_stalls = LastTwo[MemoryStall]()
         self.limits: Limits | None = None
         """As last read; its ``at_ns`` says when."""
+
+    @property
+    def pod_path(self) -> str:
+        """The directory of the pod's cgroup."""
+        return self.path.rpartition("/")[0]
 
     @property
     def working_set_bytes(self) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from tenantquota.api.stalls import Resource
-from tenantquota.domain import contention, weights, yielding
+from tenantquota.domain import contention, idling, weights, yielding
 from tenantquota.domain.contention import Activity, Harm, Over, QuietLevel, Second
 from tenantquota.domain.usage import NANOSECONDS
 from tenantquota.domain.weights import PodWeight
@@ -14,6 +14,7 @@ from tenantquota.domain.yielding import State, Yield
 from tenantquota.node.activities import PodUse, activities_of, looked_at, pods_of
 from tenantquota.node.caps import CappedContainer, Caps
 from tenantquota.node.containers import Container
+from tenantquota.node.idling import Idling
 from tenantquota.node.sampler import Tick
 from tenantquota.node.weight_orders import Order
 
@@ -28,11 +29,13 @@ HARM_SECONDS: Final = 2
 
 
 class Weights(Protocol):
-    """Reads and sets the weights of pods, by directory."""
+    """Reads and sets the weights of pods, and which containers run idle, by directory."""
 
     version: int
 
-    def read(self, pod_path: str) -> int | None: ...
+    def read(self, path: str) -> int | None: ...
+
+    def runs_idle(self, path: str) -> bool | None: ...
 
     def give(self, orders: Iterable[Order]) -> list[str]: ...
 
@@ -82,6 +85,7 @@ class Neighbours:
         self._at: float | None = None
         self._state = State()
         self._caps = Caps(node)
+        self._idling = Idling(weights)
         self._lifted: dict[str, float] = {}
         """The tenants that wait within their share, and when each last had need of a lift."""
         self._quiet: dict[str, QuietLevel] = {}
@@ -125,12 +129,13 @@ class Neighbours:
         self._note_harms(harms)
         self._state, changes = yielding.step(self._state, over, now)
         self._lifted = yielding.lifted(self._lifted, activities, self._state, now)
-        if not (self._state.active or self._set or changes.ended or tick.appeared or not self._known):
+        changed = self._set or self._idling.any
+        if not (self._state.active or changed or changes.ended or tick.appeared or not self._known):
             return
         pods = pods_of(containers, self._weights.version)
         self._note_use(pods)
-        self._set_weights(pods)
         self._cap(second, harms, pods, containers, tick)
+        self._set_weights(pods, containers)
         seconds = (self._clock_ns() - tick.at_ns) / NANOSECONDS
         for begun in changes.begun:
             self._tell("TenantYields", begun, pods, seconds)
@@ -158,7 +163,8 @@ class Neighbours:
 
     def give_back(self) -> None:
         """Puts the kubelet's weights back."""
-        self._weights.give([Order(path, kubelets, kubelets) for path, kubelets in self._set.items()])
+        orders = [Order(path, kubelets, kubelets) for path, kubelets in self._set.items()]
+        self._weights.give(self._idling.give_back() + orders)
         self._set.clear()
 
     def _learn(self, activities: Iterable[Activity], *, full: bool) -> None:
@@ -199,7 +205,7 @@ class Neighbours:
             if pod.tenant in self._lifted
         }
 
-    def _set_weights(self, pods: Mapping[str, PodUse]) -> None:
+    def _set_weights(self, pods: Mapping[str, PodUse], containers: Collection[Container]) -> None:
         """Brings the files to what is decided. Looks at those that were changed, and at pods that are new
         here: a predecessor may have changed them."""
         active = self._state.active
@@ -213,9 +219,15 @@ class Neighbours:
                 self._spare_milli(),
                 version=self._weights.version,
             )
-        self._known &= {pod.path for pod in pods.values()}
-        self._set = {path: kubelets for path, kubelets in self._set.items() if path in self._known}
-        orders = []
+        paths = {pod.path for pod in pods.values()}
+        orders = self._idle_orders(pods, containers, enforced)
+        orders += [
+            Order(path, kubelets, kubelets)
+            for path, kubelets in self._set.items()
+            if path not in paths and self._weights.read(path) is not None  # no tenant's any more
+        ]
+        self._known &= paths
+        self._set = {path: kubelets for path, kubelets in self._set.items() if path in paths}
         for uid, pod in pods.items():
             target = wanted.get(uid, pod.kubelets)
             if target == pod.kubelets and pod.path in self._known and pod.path not in self._set:
@@ -232,6 +244,19 @@ class Neighbours:
                 orders.append(Order(pod.path, target, pod.kubelets))
         if orders or self._set:
             self._weights.give(orders)
+
+    def _idle_orders(
+        self,
+        pods: Mapping[str, PodUse],
+        containers: Collection[Container],
+        enforced: Collection[str],
+    ) -> list[Order]:
+        idle = idling.idle_pods(
+            (idling.Candidate(uid, pod.tenant, pod.resizing) for uid, pod in pods.items() if pod.enforces),
+            enforced,
+            {tenant for tenant in enforced if self._caps.of(tenant)},
+        )
+        return self._idling.orders(containers, idle, lambda container: pods[container.pod_uid].kubelets)
 
     def _as_scheduled(self, uid: str, pod: PodUse) -> PodWeight:
         # One that was lifted stays so while its tenant is, so that it isn't written each second.
@@ -264,5 +289,6 @@ class Neighbours:
             "window": of.evidence._asdict(),
             "mode": "Enforce" if all(pod.enforces for pod in own) else "Observe",
             "weights": {pod.path.rpartition("/")[2]: self._weights.read(pod.path) for pod in own},
+            "idleContainers": self._idling.count({pod.path for pod in own}),
         }
         LOG.info("%s: %s", rule, message, extra={"audit": audit})

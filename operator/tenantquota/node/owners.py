@@ -19,6 +19,7 @@ QUOTAS: Final = f"/apis/{GROUP}/{VERSION}/tenantquotas"
 _STATUSES: Final = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 
 _ENDED: Final = ("Succeeded", "Failed")
+RESIZING: Final = "PodResizeInProgress"
 
 
 class Pod(NamedTuple):
@@ -35,6 +36,8 @@ class Pod(NamedTuple):
     """Nothing once it has ended."""
     memory_request_bytes: int = 0
     """The same of memory."""
+    resizing: bool = False
+    """The kubelet is about to change its resources, or has tried and will again."""
 
 
 class Quota(NamedTuple):
@@ -74,6 +77,7 @@ def read_pod(manifest: Any) -> tuple[str, Pod]:
             _is_settled(spec, status),
             0 if ended else _requested(spec, "cpu", parse_cpu_milli),
             0 if ended else _requested(spec, "memory", parse_memory_bytes),
+            any(_is_resizing(of) for of in status.get("conditions") or ()),
         )
         return metadata["uid"], pod
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -102,6 +106,10 @@ def _requested(spec: Any, resource: str, parse: Callable[[str], int]) -> int:
     together = sidecars + sum(request(container) or 0 for container in spec["containers"])
     overhead = (spec.get("overhead") or {}).get(resource)
     return max(most, together) + (parse(str(overhead)) if overhead else 0)
+
+
+def _is_resizing(condition: Any) -> bool:
+    return (condition.get("type"), condition.get("status")) == (RESIZING, "True")
 
 
 def _is_settled(spec: Any, status: Any) -> bool:
@@ -227,6 +235,7 @@ class TenantsPods:
             quota.thresholds,
             quota.held,
             pod.memory_request_bytes,
+            pod.resizing,
         )
 
     def _quota_of(self, pod: Pod) -> Quota | None:

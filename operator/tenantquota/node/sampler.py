@@ -192,8 +192,7 @@ class Sampler:
                 self.errors.count("directory", error)
             self._cgroups.tree.forget(leaf)
             return
-        pod_path = leaf.path.rpartition("/")[0]
-        container = Container(leaf.container_id, leaf.pod_uid, owner, tick.at_ns, pod_path)
+        container = Container(leaf.container_id, leaf.pod_uid, owner, tick.at_ns, leaf.path)
         tasks = Tasks(self._proc, self.errors)
         self._followed[leaf.container_id] = _Followed(leaf, container, reader, tasks, self._found)
         self._found += 1

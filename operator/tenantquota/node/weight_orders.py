@@ -17,7 +17,8 @@ TIMEOUT_SECONDS: Final = 0.5
 class Order(NamedTuple):
     """
     Attributes:
-        path: a pod's directory.
+        path: a pod's directory, or a container's.
+        weight: of a container ``IDLE``, or ``kubelets`` to end that.
         kubelets: the weight that it is to have once the agent is gone.
     """
 
@@ -36,6 +37,7 @@ class WeightOrders:
     def __init__(self, files: WeightFiles, path: Path) -> None:
         self.version = files.version
         self.read = files.read
+        self.runs_idle = files.runs_idle
         self._path = str(path)
         self._connection: socket.socket | None = None
         self.errors = 0

@@ -1,10 +1,12 @@
-"""The one writer: CPU weights of tenants' pods, and nothing else, by a process that does nothing else.
+"""The one writer: CPU weights of tenants' pods, and which of their containers run idle.
 
-Cgroup files are root's to write. The agent isn't root, so that it can do no harm whatever becomes of it; this
-program is (without any capability), and takes orders from the agent alone, over a socket in a directory that
-the two share. An order is a line ``WEIGHT KUBELETS PATH``, the answer ``ok`` or ``error: WHY``; KUBELETS is
-the weight that the pod is to have when nobody gives orders any more. It opens for writing only ``cpu.weight``
-(version 1 ``cpu.shares``) in a directory that is named as the kubelet names a pod's.
+It does nothing else. Cgroup files are root's to write. The agent isn't root, so that it can do no harm
+whatever becomes of it; this program is (without any capability), and takes orders from the agent alone, over a
+socket in a directory that the two share. An order is a line ``WEIGHT KUBELETS PATH``, the answer ``ok`` or
+``error: WHY``; KUBELETS is the weight that the pod is to have when nobody gives orders any more. It opens for
+writing only ``cpu.weight`` (version 1 ``cpu.shares``) in a directory that is named as the kubelet names a
+pod's, and in the directories of such a pod's containers ``cpu.idle``, for an order with weight 0, and the
+weight, to take that back.
 """
 
 import logging
@@ -17,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Final, Self
 
+from tenantquota.domain.idling import IDLE
 from tenantquota.domain.weights import V1_LEAST, V1_MOST, V2_LEAST, V2_MOST
 from tenantquota.node.cgroups import layout
 from tenantquota.node.logs import log_json
@@ -33,6 +36,7 @@ outlive its cause by more than 30 s, the agent's death included."""
 MANY_PODS: Final = 1000
 """No node has so many at a time: then those that are gone are forgotten."""
 _PEER: Final = struct.Struct("iII")
+_IDLE_FILE: Final = "cpu.idle"
 
 
 class OrderError(ValueError):
@@ -40,7 +44,7 @@ class OrderError(ValueError):
 
 
 class WeightFiles:
-    """The weights of pods below what the node has at /sys/fs/cgroup.
+    """The weights of pods and containers below what the node has at /sys/fs/cgroup.
 
     Raises:
         LayoutError: that is not mounted there.
@@ -53,13 +57,14 @@ class WeightFiles:
         self._file = "cpu.shares" if found.version == 1 else "cpu.weight"
         self._range = (V1_LEAST, V1_MOST) if found.version == 1 else (V2_LEAST, V2_MOST)
 
-    def read(self, pod_path: str) -> int | None:
-        """None when the pod is gone."""
-        try:
-            with open(self._path(pod_path), "rb", buffering=0) as file:  # noqa: PTH123
-                return int(file.read())
-        except (FileNotFoundError, OSError, ValueError):
-            return None
+    def read(self, path: str) -> int | None:
+        """None when the pod, or container, is gone."""
+        return self._read(path, self._file)
+
+    def runs_idle(self, path: str) -> bool | None:
+        """Whether a container does; None when it is gone, or the kernel older than 5.15."""
+        found = self._read(path, _IDLE_FILE)
+        return None if found is None else bool(found)
 
     def write(self, pod_path: str, weight: int) -> None:
         """
@@ -70,11 +75,32 @@ class WeightFiles:
         self.check(weight)
         if not layout.is_pod(pod_path):
             raise OrderError(f"{pod_path!r} is not the directory of a pod")
-        descriptor = os.open(self._path(pod_path), os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            os.write(descriptor, b"%d" % weight)
-        finally:
-            os.close(descriptor)
+        self._write(pod_path, self._file, weight)
+
+    def run_idle(self, path: str) -> None:
+        """
+        Raises:
+            OrderError: no such container.
+            OSError: the kernel refuses.
+        """
+        if not layout.is_container(path):
+            raise OrderError(f"{path!r} is not the directory of a container")
+        self._write(path, _IDLE_FILE, 1)
+
+    def end_idle(self, path: str, weight: int) -> None:
+        """
+        Args:
+            weight: of the container from now on; the kernel gives it its default.
+
+        Raises:
+            OrderError: no such container, or no such weight.
+            OSError: the kernel refuses.
+        """
+        self.check(weight)
+        if not layout.is_container(path):
+            raise OrderError(f"{path!r} is not the directory of a container")
+        self._write(path, _IDLE_FILE, 0)
+        self._write(path, self._file, weight)
 
     def check(self, weight: int) -> None:
         """
@@ -85,12 +111,23 @@ class WeightFiles:
         if not least <= weight <= most:
             raise OrderError(f"weight {weight} is not between {least} and {most}")
 
-    def _path(self, pod_path: str) -> str:
-        return f"{self._root}/{pod_path}/{self._file}"
+    def _read(self, path: str, file: str) -> int | None:
+        try:
+            with open(f"{self._root}/{path}/{file}", "rb", buffering=0) as opened:  # noqa: PTH123
+                return int(opened.read())
+        except (FileNotFoundError, OSError, ValueError):
+            return None
+
+    def _write(self, path: str, file: str, value: int) -> None:
+        descriptor = os.open(f"{self._root}/{path}/{file}", os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            os.write(descriptor, b"%d" % value)
+        finally:
+            os.close(descriptor)
 
 
 class Book:
-    """Carries out orders, and keeps which pods have another weight than the kubelet's."""
+    """Carries out orders, and keeps which pods and containers have another weight than the kubelet's."""
 
     def __init__(self, files: WeightFiles) -> None:
         self._files = files
@@ -108,11 +145,16 @@ class Book:
                 raise OrderError("an order is WEIGHT KUBELETS PATH")
             weight, kubelets, path = int(words[0]), int(words[1]), words[2]
             self._files.check(kubelets)
-            self._files.write(path, weight)
+            if weight == IDLE:
+                self._files.run_idle(path)
+            elif weight == kubelets and layout.is_container(path):
+                self._files.end_idle(path, weight)
+            else:
+                self._files.write(path, weight)
             self._note(path, weight, kubelets)
         except FileNotFoundError:
             self._kubelets.pop(path, None)
-            return b"error: the pod is gone\n"
+            return b"error: it is gone\n"
         except (OSError, ValueError) as error:
             return f"error: {error}".replace("\n", " ").encode() + b"\n"
         return b"ok\n"
@@ -178,7 +220,9 @@ class Writer:
             if stopping and not ready:
                 break
             if self._patience_seconds() == 0.0:
-                LOG.warning("the agent is gone: giving %d pods their weights back", len(self._book))
+                LOG.warning(
+                    "the agent is gone: giving %d pods and containers their weights back", len(self._book)
+                )
                 self._book.give_back()
             for key, _ in ready:
                 if key.fileobj is stop:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tenantquota.domain.capping import AFTER_SECONDS, FIRST_PATIENCE_SECONDS
+from tenantquota.domain.idling import IDLE
 from tenantquota.domain.usage import NANOSECONDS, RunDelay
 from tenantquota.domain.weights import LIFT, USE_FACTOR, V1_LEAST, kubelet_weight
 from tenantquota.domain.yielding import QUIET_SECONDS
@@ -33,9 +34,13 @@ class Files:
         self.orders: list[Order] = []
         self.calls = 0
         self.broken = False
+        self.has_idle = True
 
-    def read(self, pod_path: str) -> int | None:
-        return self.values.get(pod_path)
+    def read(self, path: str) -> int | None:
+        return self.values.get(path)
+
+    def runs_idle(self, path: str) -> bool | None:
+        return self.values[path] == IDLE if self.has_idle and path in self.values else None
 
     def give(self, orders: Iterable[Order]) -> list[str]:
         given = list(orders)
@@ -65,8 +70,10 @@ class Node:
     def _start(self, tenant: str, enforces: bool, request_milli: int) -> Container:
         owner = Owner(tenant, tenant, "agent", "main", enforces=enforces, cpu_request_milli=request_milli)
         path = f"kubepods/burstable/pod-{tenant}"
-        self.files.values[path] = kubelet_weight(request_milli, version=1)
-        return Container(tenant, f"uid-{tenant}", owner, self.at_ns, path)
+        self.files.values[path] = self.files.values[f"{path}/{tenant}"] = kubelet_weight(
+            request_milli, version=1
+        )
+        return Container(tenant, f"uid-{tenant}", owner, self.at_ns, f"{path}/{tenant}")
 
     def successor(self) -> None:
         """Another agent, which knows nothing."""
@@ -115,6 +122,13 @@ class Node:
 
     def weight(self, tenant: str) -> int:
         return self.files.values[f"kubepods/burstable/pod-{tenant}"]
+
+    def container_weight(self, tenant: str) -> int:
+        return self.files.values[self.containers[tenant].path]
+
+    def change(self, tenant: str, *, resizing: bool) -> None:
+        container = self.containers[tenant]
+        container.owner = container.owner._replace(resizing=resizing)
 
 
 @pytest.fixture
@@ -268,10 +282,107 @@ class TestLift:
             node.noise()
             assert node.weight("small") == USED_WEIGHT
         orders = len(node.files.orders)
-        assert orders == 2, "each was written once"
+        assert orders == 3, "each was written once"
         node.calm(10)
 
         assert (node.weight("hog"), node.weight("small")) == (5, 5)
+
+
+class TestIdle:
+    """Who yields runs idle besides; ``cpu.idle`` reads as weight 0 here."""
+
+    def test_who_yields_runs_idle_and_nobody_else(self, node: Node) -> None:
+        node.noise()
+
+        assert (node.container_weight("hog"), node.container_weight("small")) == (IDLE, SHARES)
+
+    def test_afterwards_it_has_the_weight_that_it_had(self, node: Node) -> None:
+        node.files.values[node.containers["hog"].path] = 77
+        node.noise()
+        node.calm(10)
+
+        assert node.container_weight("hog") == 77
+
+    def test_not_while_it_is_resized(self, node: Node) -> None:
+        node.noise()
+        node.change("hog", resizing=True)
+        node.noise()
+        assert (node.container_weight("hog"), node.weight("hog")) == (SHARES, V1_LEAST)
+        node.change("hog", resizing=False)
+        node.noise()
+
+        assert node.container_weight("hog") == IDLE
+
+    def test_not_while_it_is_capped_which_is_a_resize(self, node: Node) -> None:
+        node.noise(int(AFTER_SECONDS) + 1)
+
+        assert node.holdings[0].caps
+        assert (node.container_weight("hog"), node.weight("hog")) == (SHARES, V1_LEAST)
+
+    def test_whoever_is_only_observed_does_not(self) -> None:
+        node = Node("hog", "small", enforces=False)
+        node.noise(3)
+
+        assert node.container_weight("hog") == SHARES
+
+    def test_a_kernel_without_it_has_weights_alone(self, node: Node) -> None:
+        node.files.has_idle = False
+        node.noise(3)
+
+        assert (node.container_weight("hog"), node.weight("hog")) == (SHARES, V1_LEAST)
+
+    def test_a_container_that_starts_meanwhile_does_too(self, node: Node) -> None:
+        node.noise()
+        node.files.values[node.containers["hog"].path] = SHARES
+        node.noise()
+
+        assert node.container_weight("hog") == IDLE
+
+    def test_one_that_is_no_tenants_any_more_is_given_back(self, node: Node) -> None:
+        node.noise()
+        del node.containers["hog"]
+        node.calm()
+
+        assert (node.weight("hog"), node.files.values["kubepods/burstable/pod-hog/hog"]) == (SHARES, SHARES)
+
+    def test_one_that_is_gone_gets_no_order(self, node: Node) -> None:
+        node.noise()
+        path = node.containers.pop("hog").path
+        del node.files.values[path], node.files.values[path.rpartition("/")[0]]
+        orders = len(node.files.orders)
+        node.calm()
+
+        assert {order.path for order in node.files.orders[orders:]} == {"kubepods/burstable/pod-small"}
+
+    def test_ends_with_the_agent(self, node: Node) -> None:
+        node.noise()
+        node.neighbours.give_back()
+
+        assert (node.container_weight("hog"), node.weight("hog")) == (SHARES, SHARES)
+
+    def test_a_successor_ends_what_was_left(self, node: Node) -> None:
+        node.noise()
+        node.successor()
+        node.calm(3)
+
+        assert node.container_weight("hog") == SHARES
+
+    def test_what_could_not_be_ended_is_tried_again(self, node: Node) -> None:
+        node.noise()
+        node.files.broken = True
+        node.calm(10)
+        assert node.container_weight("hog") == IDLE
+        node.files.broken = False
+        node.calm()
+
+        assert node.container_weight("hog") == SHARES
+
+    def test_the_audit_record_tells(self, node: Node, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("INFO")
+        node.noise()
+        node.calm(10)
+
+        assert [each["idleContainers"] for each in audits(caplog) if "Yield" in each["rule"]] == [1, 0]
 
 
 class TestCap:

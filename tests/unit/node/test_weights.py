@@ -26,6 +26,7 @@ from tests.unit.node.test_app import AUDITED
 DEADLINE_SECONDS = 20
 UID = "0d9b5a51-6dd0-4b1f-8a37-9ce7a0d0e6f1"
 POD = f"kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{UID.replace('-', '_')}.slice"
+CONTAINER = f"{POD}/cri-containerd-{'a' * 64}.scope"
 KUBELETS = 51
 OPERATOR = Path(__file__).parents[3] / "operator"
 
@@ -50,6 +51,11 @@ class Tree:
             self.weight = root / "cpu" / POD / "cpu.shares"
         self.weight.parent.mkdir(parents=True)
         self.weight.write_text("51\n")
+        container = self.weight.parent / Path(CONTAINER).name
+        container.mkdir()
+        self.idle, self.container_weight = container / "cpu.idle", container / self.weight.name
+        self.idle.write_text("0\n")
+        self.container_weight.write_text("51\n")
 
     def value(self) -> int:
         return int(self.weight.read_text().split()[0])
@@ -70,7 +76,13 @@ class TestOrders:
     @pytest.mark.parametrize(
         ("order", "says"),
         [
-            (f"0 51 {POD}", "weight 0 is not between"),
+            (f"0 51 {POD}", "is not the directory of a container"),
+            (f"51 51 {POD}/other", "is not the directory of a pod"),
+            (f"51 51 {CONTAINER.replace('aaaa', 'bbbb')}", "it is gone"),
+            (f"0 51 {CONTAINER.replace('aaaa', 'bbbb')}", "it is gone"),
+            (f"0 51 system.slice/cri-containerd-{'a' * 64}.scope", "is not the directory of a container"),
+            (f"0 51 {POD}/../{CONTAINER.rpartition('/')[2]}", "is not the directory of a container"),
+            (f"0 0 {CONTAINER}", "weight 0 is not between"),
             (f"300000 51 {POD}", "weight 300000 is not between"),
             (f"x 51 {POD}", "invalid literal"),
             (f"77 0 {POD}", "weight 0 is not between"),
@@ -84,7 +96,7 @@ class TestOrders:
             (f"5 51 ../cgroup/{POD}", "is not the directory of a pod"),
             (f"5 51 kubepods.slice/../{POD}", "is not the directory of a pod"),
             (f"5 51 {POD}/../../../memory.max", "is not the directory of a pod"),
-            (f"5 51 {POD.replace('0d9b', 'ffff')}", "the pod is gone"),
+            (f"5 51 {POD.replace('0d9b', 'ffff')}", "it is gone"),
         ],
     )
     def test_what_is_no_order(self, tree: Tree, order: str, says: str) -> None:
@@ -93,6 +105,24 @@ class TestOrders:
         assert answer.startswith("error: ")
         assert says in answer
         assert tree.value() == 51
+
+    def test_a_container_runs_idle_and_no_longer(self, tree: Tree) -> None:
+        files = WeightFiles(tree.root)
+        book = Book(files)
+
+        assert book.carry_out(f"0 64 {CONTAINER}".encode()) == b"ok\n"
+        assert (files.runs_idle(CONTAINER), len(book)) == (True, 1)
+        assert tree.container_weight.read_text() == "51\n"
+        assert book.carry_out(f"64 64 {CONTAINER}".encode()) == b"ok\n"
+        assert (files.runs_idle(CONTAINER), len(book)) == (False, 0)
+        assert files.read(CONTAINER) == 64
+
+    def test_runs_idle_is_not_known_of_what_has_no_such_file(self, tree: Tree) -> None:
+        tree.idle.unlink()
+        files = WeightFiles(tree.root)
+
+        assert files.runs_idle(CONTAINER) is None
+        assert Book(files).carry_out(f"0 51 {CONTAINER}".encode()) == b"error: it is gone\n"
 
     def test_what_is_no_text(self, tree: Tree) -> None:
         assert Book(WeightFiles(tree.root)).carry_out(b"5 \xff\xfe").startswith(b"error: ")
@@ -244,11 +274,18 @@ class TestBook:
         book.give_back()
         assert (len(book), tree.value()) == (0, KUBELETS)
 
+    def test_gives_back_containers_that_run_idle(self, tree: Tree) -> None:
+        book = Book(WeightFiles(tree.root))
+        book.carry_out(f"0 64 {CONTAINER}".encode())
+        book.give_back()
+
+        assert (tree.idle.read_text()[0], tree.container_weight.read_text()[:2]) == ("0", "64")
+
     def test_forgets_a_pod_that_is_found_gone(self, tree: Tree) -> None:
         book = Book(WeightFiles(tree.root))
         book.carry_out(f"15 {KUBELETS} {POD}".encode())
         shutil.rmtree(tree.weight.parent)
-        assert book.carry_out(f"16 {KUBELETS} {POD}".encode()) == b"error: the pod is gone\n"
+        assert book.carry_out(f"16 {KUBELETS} {POD}".encode()) == b"error: it is gone\n"
         assert len(book) == 0
 
     def test_forgets_pods_that_are_gone(self, tree: Tree) -> None:

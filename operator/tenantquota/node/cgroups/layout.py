@@ -110,6 +110,12 @@ def is_pod(path: str) -> bool:
     return 0 < len(above) <= _DEPTH and _KUBEPODS.fullmatch(above[-1]) is not None
 
 
+def is_container(path: str) -> bool:
+    """The directory of a pod's container (or sandbox), relative to a hierarchy's root."""
+    above, _, name = path.rpartition("/")
+    return container_id(name) is not None and is_pod(above)
+
+
 def container_id(name: str) -> str | None:
     """The container (or sandbox) whose directory it is, None if none."""
     found = _CONTAINER.fullmatch(name)
