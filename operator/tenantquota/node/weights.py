@@ -1,8 +1,8 @@
 """The one writer: CPU weights of tenants' pods, and which of their containers run idle.
 
 It does nothing else. Cgroup files are root's to write. The agent isn't root, so that it can do no harm
-whatever becomes of it; this program is (without any capability), and takes orders from the agent alone, over a
-socket in a directory that the two share. An order is a line ``WEIGHT KUBELETS PATH``, the answer ``ok`` or
+whatever becomes of it; this program is (without any capability), and takes orders from the agent alone, over
+a socket in a directory that the two share. An order is a line ``WEIGHT KUBELETS PATH``, the answer ``ok`` or
 ``error: WHY``; KUBELETS is the weight that the pod is to have when nobody gives orders any more. It opens for
 writing only ``cpu.weight`` (version 1 ``cpu.shares``) in a directory that is named as the kubelet names a
 pod's, and in the directories of such a pod's containers ``cpu.idle``, for an order with weight 0, and the
