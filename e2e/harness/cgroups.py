@@ -67,6 +67,12 @@ while read -r path; do
   cat "$path/../cpu.weight" 2> /dev/null || cat "cpu/${path#*/}/../cpu.shares"
 done
 """
+IDLE_SCRIPT: Final = """
+cd /sys/fs/cgroup
+while read -r path; do
+  cat "$path/cpu.idle" 2> /dev/null || cat "cpu/${path#*/}/cpu.idle" 2> /dev/null || echo -
+done
+"""
 WRITE_SCRIPT: Final = 'cd /sys/fs/cgroup; echo "$2" > "$1"'
 
 
@@ -208,6 +214,18 @@ class NodeCgroups:
         directories = [self.directories(item, wanted) for item in wanted]
         output = node_bash(self.node, WEIGHT_SCRIPT, stdin="".join(f"{min(each)}\n" for each in directories))
         return dict(zip(wanted, map(int, output.split()), strict=True))
+
+    def idle(self, containers: Iterable[Container]) -> dict[Container, bool | None]:
+        """Whether they run idle (``cpu.idle``); None: the kernel, older than 5.15, has no such thing.
+
+        Raises:
+            CgroupError: as `read`.
+        """
+        wanted = sorted(set(containers))
+        directories = [self.directories(item, wanted) for item in wanted]
+        output = node_bash(self.node, IDLE_SCRIPT, stdin="".join(f"{min(each)}\n" for each in directories))
+        answers = {"0": False, "1": True, "-": None}
+        return {item: answers[line] for item, line in zip(wanted, output.split(), strict=True)}
 
     def weight_paths(self, container: Container) -> list[str]:
         """Where the weight of the container's pod may be, below /sys/fs/cgroup: one of them is there.

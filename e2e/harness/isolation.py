@@ -114,11 +114,19 @@ class Scene:
         found = NodeCgroups(self.agent.node).pod_weights(self.containers)
         return {item.namespace: weight for item, weight in found.items()}
 
+    def idle(self) -> dict[str, bool | None]:
+        """Of each tenant's container, by the cgroup files; None where the kernel has no such thing."""
+        found = NodeCgroups(self.agent.node).idle(self.containers)
+        return {item.namespace: idle for item, idle in found.items()}
+
     def held(self) -> bool:
-        """Every noisy tenant has the least weight; else NotYet."""
-        now = self.weights()
-        if any(now[hog.name] > HELD_WEIGHT for hog in self.hogs):
+        """Every noisy tenant has the least weight and runs idle, and nobody else does; else NotYet."""
+        now, idle = self.weights(), self.idle()
+        hogs = {hog.name for hog in self.hogs}
+        if any(now[hog] > HELD_WEIGHT for hog in hogs):
             raise NotYet(f"weights are {now}")
+        if None not in idle.values() and {name for name, is_so in idle.items() if is_so} != hogs:
+            raise NotYet(f"these run idle: {idle}")
         return True
 
     def found(self) -> bool:
@@ -129,10 +137,12 @@ class Scene:
         return True
 
     def given_back(self) -> bool:
-        """All weights are those of the pods' requests, which are alike; else NotYet."""
-        now = self.weights()
+        """All weights are those of the pods' requests, which are alike, and nobody runs idle; else NotYet."""
+        now, idle = self.weights(), self.idle()
         if len(set(now.values())) != 1 or min(now.values()) <= HELD_WEIGHT:
             raise NotYet(f"weights are {now}")
+        if any(idle.values()):
+            raise NotYet(f"these run idle: {idle}")
         return True
 
     def blamed(self) -> set[str]:

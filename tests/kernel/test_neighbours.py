@@ -76,11 +76,13 @@ class Node:
             hog, small = self.weight(self.hog), self.weight(self.small)
             assert hog is not None
             assert small is not None
+            idle = self.weights.runs_idle(self.followed[self.hog].path)
             served = self.used_milli(self.small) > 250
-            if {"equal": hog == small, "yields": small >= LIFT * hog, "served": served}[check]:
+            equal, yields = hog == small and not idle, small >= LIFT * hog and idle
+            if {"equal": equal, "yields": yields, "served": served}[check]:
                 return
             time.sleep(1)
-        pytest.fail(f"not so within {DEADLINE_SECONDS} s: {check}, {hog} and {small}")
+        pytest.fail(f"not so within {DEADLINE_SECONDS} s: {check}, {hog} and {small}, {idle=}")
 
     def used_milli(self, of: Container) -> float:
         """Over the last seconds."""

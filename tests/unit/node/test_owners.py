@@ -66,6 +66,27 @@ class TestPods:
         assert read_pod(manifest)[1].settled is settled
 
     @pytest.mark.parametrize(
+        ("conditions", "resizing"),
+        [
+            (None, False),
+            ([{"type": "Ready", "status": "True"}], False),
+            ([{"type": "PodResizePending", "status": "True"}], False),
+            ([{"type": "PodResizeInProgress", "status": "False"}], False),
+            ([{"type": "Ready", "status": "False"}, {"type": "PodResizeInProgress", "status": "True"}], True),
+        ],
+    )
+    def test_resizing_is_what_the_kubelet_works_on(self, conditions: Any, resizing: bool) -> None:
+        manifest = pod("u1", "a")
+        manifest["status"]["conditions"] = conditions
+        pods, quotas = Index[Pod](), Index[Quota]()
+        pods.put(*read_pod(manifest))
+        quotas.put(*read_quota(quota("q1", "acme")))
+        owner = TenantsPods(pods, quotas).owner_of("u1", "a")
+
+        assert owner is not None
+        assert owner.resizing is resizing
+
+    @pytest.mark.parametrize(
         "manifest",
         [
             None,
