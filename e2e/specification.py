@@ -2,6 +2,8 @@
 
 from typing import Final
 
+QUOTA_ACTIVE_WITHIN_SECONDS: Final = 60
+"""From when a quota is made or changed."""
 FOUND_WITHIN_SECONDS: Final = 30
 MITIGATED_WITHIN_SECONDS: Final = 60
 RECOVERED_WITHIN_SECONDS: Final = 120

@@ -4,39 +4,36 @@ Everything is read from the cgroup files. One tenant, ``hog``, has an agent that
 others are its neighbours. All agents are older than their tenant's quota.
 """
 
-import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import asdict
+from typing import Final
 
 import pytest
 
 from e2e.harness import load, many, served
 from e2e.harness.beside import Beside
-from e2e.harness.cgroups import CpuUse, Reading, cpu_use, read_all
+from e2e.harness.cgroups import CpuUse, read_all
 from e2e.harness.cluster import POD, Cluster, Container
 from e2e.harness.contamination import Contamination
 from e2e.harness.figures import Summary
 from e2e.harness.leaking import Leaking
-from e2e.harness.limit_watch import Limit, LimitWatch
 from e2e.harness.load import Answers, DriverPod
+from e2e.harness.platforms import Platform, last_end, limits_are, unharmed, use_over
 from e2e.harness.recording import About
 from e2e.harness.rollout import roll_out
-from e2e.harness.served import Tenant
 from e2e.harness.services import Services
 from e2e.harness.sessions import NoAnswerError, ServedAgent, Sessions
 from e2e.harness.usage import Usage
-from e2e.harness.wait import NotYet, wait_until
+from e2e.harness.wait import wait_until
 from e2e.results import Chart, MomentKind, Recorder
+from e2e.specification import QUOTA_ACTIVE_WITHIN_SECONDS
 
 CASE: Final = About(
     2,
     "Quota enforcement",
     "A tenant that wants all CPU and too much memory is held to its quota; its neighbours are not.",
 )
-ACTIVE_WITHIN_SECONDS: Final = 60
-"""The specification's bound for a quota to be active."""
 ACTIVE_GOAL_SECONDS: Final = 5.0
 MIB: Final = 1 << 20
 CPU_MILLICORES: Final = 200
@@ -64,84 +61,6 @@ LOAD_SECONDS: Final = 120.0
 KEPT_PERCENT: Final = 90.0
 """Of a neighbour's own throughput without a hog, what it must keep beside a hog within its quota. Latencies
 are reported only; case 4 is about them."""
-
-
-@dataclass
-class Platform:
-    """The tenants of one run."""
-
-    cluster: Cluster
-    services: Services
-    sessions: Sessions
-    driver: DriverPod
-    tenants: Sequence[Tenant]
-    contamination: Contamination
-
-    @property
-    def names(self) -> list[str]:
-        return [tenant.name for tenant in self.tenants]
-
-    @property
-    def hog(self) -> str:
-        return self.tenants[0].name
-
-    @property
-    def neighbours(self) -> list[str]:
-        return self.names[1:]
-
-    def agents(self) -> list[ServedAgent]:
-        """The first is the hog's."""
-        return [ServedAgent(self.sessions, tenant) for tenant in self.tenants]
-
-    def containers(self, names: Collection[str] | None = None) -> list[Container]:
-        """Of the agents that are older than the quotas."""
-        selector = f"app={served.AGENT}"
-        return [
-            item for name in (names or self.names) for item in self.cluster.running(name, selector=selector)
-        ]
-
-    def container(self, tenant: str) -> Container:
-        (container,) = self.containers([tenant])
-        return container
-
-    def set_limits(self, names: Collection[str], cpu_millicores: int, memory_bytes: int) -> float:
-        """Writes the quotas, waits until the cgroup files hold the limits, and gives the seconds that the
-        slowest CPU limit took from the first write on."""
-        containers = self.containers(names)
-        wanted = {item: Limit(cpu_millicores=cpu_millicores) for item in containers}
-        with LimitWatch(wanted, deadline_seconds=ACTIVE_WITHIN_SECONDS) as watch:
-            start = time.time()
-            terms = served.Terms(cpu=f"{cpu_millicores}m", memory=str(memory_bytes))
-            many.each(lambda name: self.cluster.apply(terms.quota(name)), names)
-            arrived = watch.arrivals()
-        wait_until(
-            lambda: limits_are(containers, cpu_millicores, memory_bytes),
-            what="memory limits in the cgroup files",
-            deadline_seconds=ACTIVE_WITHIN_SECONDS,
-            poll_seconds=0.5,
-        )
-        return max(arrived.values()) - start
-
-
-def limits_are(containers: Collection[Container], cpu_millicores: int, memory_bytes: int) -> bool:
-    """Whether every cgroup has these limits; NotYet names those that don't."""
-    found = {
-        item: (reading.cpu_limit_millicores, reading.memory_limit_bytes)
-        for item, reading in read_all(containers).items()
-    }
-    others = [
-        f"{item} has {limits}" for item, limits in found.items() if limits != (cpu_millicores, memory_bytes)
-    ]
-    if others:
-        raise NotYet(f"{len(others)} of {len(found)} differ: {'; '.join(others[:5])}")
-    return True
-
-
-def use_over(containers: Collection[Container], seconds: float) -> dict[Container, CpuUse]:
-    before = read_all(containers)
-    time.sleep(seconds)  # the window that is measured
-    after = read_all(containers)
-    return {item: cpu_use(before[item], after[item]) for item in before}
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +121,7 @@ def note_active(record: Recorder, what: str, seconds: float) -> None:
         f"{what}, until the CPU limit is in every cgroup",
         seconds,
         "s",
-        at_most=ACTIVE_WITHIN_SECONDS,
+        at_most=QUOTA_ACTIVE_WITHIN_SECONDS,
         goal=ACTIVE_GOAL_SECONDS,
     )
 
@@ -306,7 +225,7 @@ def test_a_memory_hog_is_killed_at_its_limit_and_nobody_else_is(platform: Platfo
         ended = wait_until(
             lambda: last_end(platform, hog),
             what="the memory hog to be killed and restarted",
-            deadline_seconds=ACTIVE_WITHIN_SECONDS,
+            deadline_seconds=QUOTA_ACTIVE_WITHIN_SECONDS,
         )
         looks.mark(MomentKind.HELD, "killed, started anew")
 
@@ -396,21 +315,3 @@ def throughput(rounds: Collection[Answers]) -> float:
         if due + ms / 1000 <= answers.start + answers.seconds
     ]
     return len(in_time) / (len(rounds) * ROUND_SECONDS)
-
-
-def last_end(platform: Platform, hog: Container) -> dict[str, Any] | None:
-    """How the hog's container ended, once another runs in its stead."""
-    status = platform.cluster.get(POD, hog.pod, hog.namespace)["status"]["containerStatuses"][0]
-    if "running" not in status["state"] or status["restartCount"] == hog.restarts:
-        raise NotYet(f"{status['state']}")
-    ended: dict[str, Any] | None = status["lastState"].get("terminated")
-    return ended
-
-
-def unharmed(before: Reading, after: Reading) -> bool:
-    """Neither throttled nor squeezed in between."""
-    return (
-        after.throttled_periods == before.throttled_periods
-        and after.memory_limit_bytes == before.memory_limit_bytes
-        and after.memory_used_bytes > before.memory_used_bytes / 2
-    )

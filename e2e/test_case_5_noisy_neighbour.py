@@ -167,6 +167,7 @@ def test_the_harm_is_named_and_observed_tenants_are_not_touched(
     wait_until(neighbours.over, what="the end of it", deadline_seconds=RECOVERED_WITHIN_SECONDS)
 
 
+@pytest.mark.variant
 def test_who_is_waited_for_though_it_yields_is_capped(
     neighbours: Neighbours, story: Story, record: Recorder
 ) -> None:

@@ -13,12 +13,12 @@ from e2e.harness import tenants
 from e2e.harness.cgroups import NodeCgroups, Reading, cpu_use, read_all
 from e2e.harness.cluster import POD, TENANT_QUOTA, Cluster, Container
 from e2e.harness.limit_watch import Limit, LimitWatch
+from e2e.specification import QUOTA_ACTIVE_WITHIN_SECONDS
 
 QUOTA: Final = "agents"
 """The name of both quotas in examples/tenants.yaml."""
 WINDOW_SECONDS: Final = 2.0
 EDITED_CPU_MILLICORES: Final = 400
-ACTIVE_WITHIN_SECONDS: Final = 60
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def await_quotas(cluster: Cluster, running: Sequence[Container]) -> None:
         item: Limit(cpu_millicores=int(parse_quantity(quota_limits(cluster, item)["cpu"]) * 1000))
         for item in running
     }
-    with LimitWatch(wanted, deadline_seconds=ACTIVE_WITHIN_SECONDS) as watch:
+    with LimitWatch(wanted, deadline_seconds=QUOTA_ACTIVE_WITHIN_SECONDS) as watch:
         watch.arrivals()
 
 
@@ -120,7 +120,7 @@ def show_limits(cluster: Cluster, terminal: Terminal, running: Sequence[Containe
 def show_edit(cluster: Cluster, terminal: Terminal, hog: Container) -> None:
     patch = tenants.limits(cpu=f"{EDITED_CPU_MILLICORES}m")
     wanted = {hog: Limit(cpu_millicores=EDITED_CPU_MILLICORES)}
-    with LimitWatch(wanted, deadline_seconds=ACTIVE_WITHIN_SECONDS) as watch:
+    with LimitWatch(wanted, deadline_seconds=QUOTA_ACTIVE_WITHIN_SECONDS) as watch:
         start = time.time()
         terminal.kubectl(
             *("patch", "tenantquota", QUOTA, "--namespace", hog.namespace),

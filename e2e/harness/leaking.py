@@ -35,8 +35,8 @@ LOOK_SECONDS: Final = 1.0
 WORK_MILLISECONDS: Final = 1.0
 CPU_MILLICORES: Final = 200
 REQUESTED: Final = "30m"
-MEMORY_BYTES: Final = 136 * MIB
-"""The leak comes here after more than FOUND_WITHIN_SECONDS."""
+MEMORY_BYTES: Final = 112 * MIB
+"""The leak comes here after some 100 s, long after it is to be found; who doesn't leak stays below."""
 MEMORY: Final = "memory_fast"
 FILES: Final = "open_files"
 LEAKS: Final = {

@@ -12,7 +12,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--variants",
         action="store_true",
-        help="also the variants of cases: shares of CPU, stress-ng, and churn",
+        help="also the variants of cases: shares of CPU, stress-ng, caps and churn",
     )
     parser.addoption(
         "--nightly",
