@@ -35,6 +35,7 @@ OTHERS = {
     "NodeReport",
     "NotFound",
     "NotIn",
+    "PodResizeInProgress",
     "ReplicaSet",
     "ResourceQuota",
     "StatefulSet",
