@@ -5,11 +5,11 @@ with kept_apart(services, tenants, record) as contamination:
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from e2e.harness import canaries
+from e2e.harness import canaries, many
 from e2e.harness.administration import administrator
 from e2e.harness.canaries import Finding, Search
 from e2e.harness.served import Tenant
@@ -21,11 +21,15 @@ SHOWN: Final = 5
 
 
 class Contamination:
-    """One canary per tenant, planted, and looked for in every reply, key and row."""
+    """One canary per tenant, planted, and looked for in every reply, key and row.
+
+    Attributes:
+        found: what was looked at so far, and what came of it.
+    """
 
     def __init__(self, made: Sequence[Tenant]) -> None:
         self._tenants = made
-        self._found = Search({tenant.name: tenant.canary for tenant in made})
+        self.found = Search({tenant.name: tenant.canary for tenant in made})
 
     def plant(self) -> None:
         """Has each agent keep its tenant's canary in its context, in Redis and in PostgreSQL.
@@ -37,17 +41,17 @@ class Contamination:
 
     async def plant_all(self) -> None:
         """`plant`, for who awaits."""
-        await asyncio.gather(*(tenant.plant() for tenant in self._tenants))
+        await _a_few_at_a_time(tenant.plant() for tenant in self._tenants)
 
     def look(self, finding: Finding) -> None:
         """Looks at something else that a tenant got."""
-        self._found.look(finding)
+        self.found.look(finding)
 
     def witness(self, tenant: Tenant) -> Callable[[str], None]:
         """Looks at each message that a customer of the tenant gets: for ``Tenant.customer``."""
 
         def look(reply: str) -> None:
-            self._found.look(Finding(tenant.name, canaries.REPLY, reply))
+            self.found.look(Finding(tenant.name, canaries.REPLY, reply))
 
         return look
 
@@ -63,11 +67,11 @@ class Contamination:
     async def search_all(self, services: Services, *, answering: Collection[Tenant] | None = None) -> None:
         """`search`, for who awaits."""
         asked = self._tenants if answering is None else answering
-        await asyncio.gather(*(tenant.inspect(self._found) for tenant in asked))
+        await _a_few_at_a_time(tenant.inspect(self.found) for tenant in asked)
         async with administrator(services) as all_of_it:
             keys = await all_of_it.keys(tenant.name for tenant in self._tenants)
             for finding in (*keys, *await all_of_it.rows()):
-                self._found.look(finding)
+                self.found.look(finding)
 
     def note(self, record: Recorder) -> None:
         """Notes what was found, as bounds.
@@ -76,9 +80,9 @@ class Contamination:
             BoundMissedError: when a canary was found with another tenant, or one wasn't found where it had
                 been planted: such a search is blind.
         """
-        strangers, unseen = self._found.strangers, self._found.unseen(PLACES)
+        strangers, unseen = self.found.strangers, self.found.unseen(PLACES)
         record.figures["contamination"] = {
-            "looked_at": dict(self._found.looked_at),
+            "looked_at": dict(self.found.looked_at),
             "strangers": [str(each) for each in strangers[:SHOWN]],
         }
         for stranger in strangers[:SHOWN]:
@@ -91,6 +95,16 @@ class Contamination:
             "",
             at_least=len(self._tenants) * len(PLACES),
         )
+
+
+async def _a_few_at_a_time(many_times: Iterable[Awaitable[None]]) -> None:
+    turn = asyncio.Semaphore(many.THREADS)
+
+    async def wait(one: Awaitable[None]) -> None:
+        async with turn:
+            await one
+
+    await asyncio.gather(*(wait(one) for one in many_times))
 
 
 @contextmanager

@@ -7,9 +7,7 @@ import ssl
 import time
 from collections.abc import (
     AsyncIterator,
-    Awaitable,
     Callable,
-    Iterable,
     Iterator,
     Mapping,
     Sequence,
@@ -226,31 +224,6 @@ async def expel(services: Services, made: Sequence[Tenant]) -> None:
     if made:
         async with administrator(services) as all_of_it:
             await all_of_it.expel([tenant.name for tenant in made])
-
-
-async def plant(made: Sequence[Tenant]) -> None:
-    """Has every tenant's agent keep its canary."""
-    await _a_few_at_a_time(tenant.plant() for tenant in made)
-
-
-async def _a_few_at_a_time(many_times: Iterable[Awaitable[None]]) -> None:
-    turn = asyncio.Semaphore(many.THREADS)
-
-    async def wait(one: Awaitable[None]) -> None:
-        async with turn:
-            await one
-
-    await asyncio.gather(*(wait(one) for one in many_times))
-
-
-async def search(services: Services, made: Sequence[Tenant]) -> Search:
-    """Looks for every tenant's canary in what each agent says, in every key and in every row."""
-    found = Search({tenant.name: tenant.canary for tenant in made})
-    await _a_few_at_a_time(tenant.inspect(found) for tenant in made)
-    async with administrator(services) as all_of_it:
-        for finding in (*await all_of_it.keys(tenant.name for tenant in made), *await all_of_it.rows()):
-            found.look(finding)
-    return found
 
 
 def credentials(tenant: Tenant) -> Manifest:

@@ -149,9 +149,10 @@ async def test_many_customers_share_few_connections(services: Services, pair: tu
 async def test_a_canary_is_found_with_its_tenant_and_with_nobody_else(
     services: Services, pair: tuple[Tenant, Tenant]
 ) -> None:
-    for tenant in pair:
-        await tenant.plant()
-    found = await served.search(services, pair)
+    contamination = Contamination(pair)
+    await contamination.plant_all()
+    await contamination.search_all(services)
+    found = contamination.found
     assert not found.strangers
     assert not found.unseen((canaries.REPLY, canaries.REDIS, canaries.POSTGRES))
 
@@ -162,7 +163,9 @@ async def test_a_canary_that_got_out_is_found_in_replies_and_keys(
     own, other = pair
     async with own.customer() as session:
         await session.ask(Remember(canaries.CANARY, f"not mine: {other.canary}"))
-        found = await served.search(services, pair)
+        contamination = Contamination(pair)
+        await contamination.search_all(services)
+        found = contamination.found
         await session.ask(Remember(canaries.CANARY, own.canary))
     assert {(each.tenant, each.place, each.owner) for each in found.strangers} == {
         (own.name, canaries.REPLY, other.name),
