@@ -29,7 +29,8 @@ CASE: Final = About(
     "Two tenants want all CPU at once; they yield, their victim is named, and all is given back.",
 )
 HOGS: Final = 2
-ONSETS: Final = 2
+ONSETS: Final = 1
+"""`make bench` has twenty."""
 LEARNING_SECONDS: Final = 35.0
 """In which the agent comes to know how the victim fares when all is quiet."""
 YIELD_GOAL_SECONDS: Final = 5.0
