@@ -156,8 +156,11 @@ def test_observe_records_and_changes_nothing(
 
     wait_until(told, what=f"WithinBudget to say that {says}", deadline_seconds=60, poll_seconds=1)
     assert tenant.condition("WithinBudget")["reason"] == "CpuOverBudget"
-    (decision,) = (each for each in tenant.status()["decisions"] if each["rule"] == "CpuSizedDown")
-    assert (decision["outcome"], decision["target"]) == ("Observed", "2 pods")
+    decisions = [each for each in tenant.status()["decisions"] if each["rule"] == "CpuSizedDown"]
+    assert {each["outcome"] for each in decisions} == {"Observed"}
+    # nodes report in turn, so the budget may be passed by one pod first
+    targets = {each["target"] for each in decisions}
+    assert "2 pods" in targets or targets >= {"pod heavy", "pod heavier"}
     assert {each["pod"] for each in tenant.status()["hold"]["containers"]} == {"heavy", "heavier"}
 
     def untouched() -> bool:

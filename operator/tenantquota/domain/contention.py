@@ -138,8 +138,8 @@ class Harm(NamedTuple):
     quiet_us: float
     culprits: tuple[Over, ...]
     """The one most over its share first."""
-    slowed: float = 0.0
-    """What it waits beyond its quiet level, as a part of the CPU time that it uses."""
+    lost_ms: float = 0.0
+    """What its threads waited beyond its quiet level."""
 
     @property
     def factor(self) -> float:
@@ -193,8 +193,7 @@ def harms(
             continue
         cost_ms = (wait_us - level.wait_us) * each.dispatches / 1000
         if wait_us >= HARM_FACTOR * level.wait_us and cost_ms >= HARM_MS:
-            slowed = cost_ms / max(1.0, each.used_ms)
-            found.append(Harm(each.tenant, wait_us, level.wait_us, culprits, slowed))
+            found.append(Harm(each.tenant, wait_us, level.wait_us, culprits, cost_ms))
     return found
 
 

@@ -150,7 +150,7 @@ class Neighbours:
     def _cap(
         self,
         second: Second | None,
-        harms: Iterable[Harm],
+        harms: Collection[Harm],
         pods: Mapping[str, PodUse],
         containers: Collection[Container],
         tick: Tick,
@@ -158,8 +158,7 @@ class Neighbours:
         """Whoever would yield if it were enforced is left out: it isn't known if that were enough."""
         enforced = {pod.tenant for pod in pods.values() if pod.enforces}
         yields = {tenant: each for tenant, each in self._state.active.items() if tenant in enforced}
-        lasting = [harm for harm in harms if self._harmed.get(harm.victim, 0) >= HARM_SECONDS]
-        self._caps.after_second(second, lasting, yields, containers, tick.at_ns / NANOSECONDS, tick.at_ns)
+        self._caps.after_second(second, harms, yields, containers, tick.at_ns / NANOSECONDS, tick.at_ns)
 
     def give_back(self) -> None:
         """Puts the kubelet's weights back."""

@@ -405,6 +405,21 @@ class TestCap:
         assert node.holdings[0].victims == ("small",)
         assert node.holdings[0].caps == ()
 
+    def test_nobody_is_capped_for_a_second_in_which_requests_coincide(self, node: Node) -> None:
+        for second in range(60):
+            small = (60, 120, 1000) if second % 10 == 0 else (60, 8, 1000)
+            node.second(hog=(1800, 4000, 600), small=small)
+            caps = [each.caps for each in node.holdings]
+            assert caps == [()], f"after {second} s"
+
+    def test_losses_to_one_who_yielded_before_are_forgotten(self, node: Node) -> None:
+        node.noise(int(AFTER_SECONDS) + 1)
+        node.calm(60)
+        node.noise()
+
+        assert [each.caps for each in node.holdings] == [()]
+        assert {loss.seconds for loss in node.neighbours._caps._losses.values()} == {1}
+
     def test_nobody_is_capped_by_whom_yielding_frees_the_others(self, node: Node) -> None:
         node.noise(2)
         for _ in range(30):
@@ -449,7 +464,7 @@ class TestCap:
     def test_what_is_waited_while_somebody_yields_is_no_quiet_level(self, node: Node) -> None:
         node.noise(int(AFTER_SECONDS) + 1)
         for _ in range(60):
-            node.second(900, contended=False, hog=(1000, 4000, 600, 1), small=(60, 30, 1000))
+            node.second(900, contended=False, hog=(1000, 4000, 600, 1), small=(60, 40, 1000))
         node.noise(2)
 
         assert "of 8 µs" in node.holdings[0].message
