@@ -1,49 +1,65 @@
-"""When a harm is told, and until when: one second of stalls may be anybody's."""
+"""When a harm is told, and until when: one second of waiting may be anybody's."""
 
-from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from tenantquota.api.stalls import Resource
-from tenantquota.domain.dues import Culprit
-from tenantquota.domain.stalls import Harm
 
 HARM_SECONDS: Final = 2
 """A harm is told once it was seen in so many seconds more than it wasn't…"""
 _MOST_SECONDS: Final = 3
 """…of which no more than these are remembered."""
 TOLD_SECONDS: Final = 10.0
-"""And for so long after it was last seen: a disk that is felt every few seconds is one harm, not ten."""
+"""And for so long after it was last seen: a neighbour that is felt every few seconds is one harm, not ten."""
+
+
+class Culprit(Protocol):
+    @property
+    def tenant(self) -> str: ...
+
+
+class Harm(Protocol):
+    """What was seen in one second (``contention.Harm``, ``stalls.Harm``)."""
+
+    @property
+    def resource(self) -> Resource: ...
+
+    @property
+    def victim(self) -> str: ...
+
+    @property
+    def culprits(self) -> Sequence[Culprit]: ...
+
+
+AnyHarm = TypeVar("AnyHarm", bound=Harm)
 
 
 class Pair(NamedTuple):
-    """Who makes whom stall for what."""
+    """Who makes whom wait for what."""
 
     resource: Resource
     culprit: str
     victim: str
 
 
-class Blame(NamedTuple):
+class Blame(NamedTuple, Generic[AnyHarm]):
     """A harm that is told. Times are seconds of a clock that never goes back."""
 
     since: float
     last: float
-    harm: Harm
+    harm: AnyHarm
     """As of ``last``."""
 
-    def culprit(self, tenant: str) -> Culprit:
-        return next(each for each in self.harm.culprits if each.tenant == tenant)
 
-
-class State(NamedTuple):
+class State(NamedTuple, Generic[AnyHarm]):
     """All that is remembered from second to second."""
 
     seen: Mapping[Pair, int] = {}
     """Grows by one in each second with the harm, falls by one in each without."""
-    blames: Mapping[Pair, Blame] = {}
+    blames: Mapping[Pair, Blame[AnyHarm]] = {}
 
 
-def step(state: State, harms: Iterable[Harm], now: float) -> tuple[State, list[Harm]]:
+def step(state: State[AnyHarm], harms: Iterable[AnyHarm], now: float) -> tuple[State[AnyHarm], list[AnyHarm]]:
     """The state a second later, and the harms that are new in it.
 
     Args:
@@ -57,7 +73,7 @@ def step(state: State, harms: Iterable[Harm], now: float) -> tuple[State, list[H
         if count > 0:
             seen[pair] = count
     blames = {pair: each for pair, each in state.blames.items() if now - each.last < TOLD_SECONDS}
-    new = []
+    new: list[AnyHarm] = []
     for pair, harm in of_now.items():
         if seen[pair] < HARM_SECONDS:
             continue

@@ -10,7 +10,7 @@ also ms a second.
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from tenantquota.domain.contention import DEFAULT_WEIGHT, OTHERS_MS, Harm, Second
+from tenantquota.domain.contention import DEFAULT_WEIGHT, OTHERS_MS, Second
 from tenantquota.domain.shares import common_level
 from tenantquota.domain.yielding import Yield
 
@@ -28,14 +28,6 @@ LONGEST_PATIENCE_SECONDS: Final = 80.0
 """For how long nobody waits until a step is given back. Each time that it proves too early, twice as long."""
 EVADES_FACTOR: Final = 1.2
 """A tenant that uses so many times its allowance does it in containers that have no limit yet."""
-SLOWED_PART: Final = 0.5
-LEAST_LOSS_MS: Final = 20.0
-"""A victim waits too long when its waits beyond its quiet level add so much to its CPU time, and come to so
-much a second. Below that a limit costs more than it frees (measured, decision 27). Where the system takes
-most of the node nobody is capped: it would take what a limit leaves, too."""
-LOSS_SECONDS: Final = 10
-"""What victims lose is judged over about so long: where their requests coincide they wait for each other,
-and a single second doesn't tell for whom."""
 GRAIN_MILLI: Final = 10
 """Whole percents of a CPU, as systemd's cgroup driver rounds limits; also the kernel's least."""
 
@@ -76,40 +68,6 @@ class Cap(NamedTuple):
     @property
     def active(self) -> bool:
         return bool(self.limits)
-
-
-class Loss(NamedTuple):
-    """What a tenant loses while others yield; means over about LOSS_SECONDS, in ms a second."""
-
-    seconds: int = 0
-    """How many it is the mean of, up to LOSS_SECONDS."""
-    lost_ms: float = 0.0
-    """Waited beyond its quiet level."""
-    used_ms: float = 0.0
-
-    @property
-    def too_much(self) -> bool:
-        return self.lost_ms >= max(LEAST_LOSS_MS, SLOWED_PART * self.used_ms)
-
-
-def losses(before: Mapping[str, Loss], second: Second, harms: Iterable[Harm]) -> dict[str, Loss]:
-    """What each tenant loses, by name, a second later.
-
-    Args:
-        before: the same of a second ago; a tenant that isn't in it has lost nothing yet.
-        harms: those of this second.
-    """
-    lost = {harm.victim: harm.lost_ms for harm in harms}
-    found = {}
-    for each in second.tenants:
-        former = before.get(each.tenant, Loss())
-        seconds = min(LOSS_SECONDS, former.seconds + 1)
-        found[each.tenant] = Loss(
-            seconds,
-            former.lost_ms + (lost.get(each.tenant, 0.0) - former.lost_ms) / seconds,
-            former.used_ms + (each.used_ms - former.used_ms) / seconds,
-        )
-    return found
 
 
 def allowance_milli(second: Second, tenant: str, share_milli: float) -> int:

@@ -10,6 +10,7 @@ counts that as waiting too (kubernetes/enhancements#5062). All rates are per sec
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
+from tenantquota.api.stalls import Resource
 from tenantquota.domain.shares import water_level
 
 FULL_FRACTION: Final = 0.1
@@ -142,6 +143,10 @@ class Harm(NamedTuple):
     """What its threads waited beyond its quiet level."""
 
     @property
+    def resource(self) -> Resource:
+        return Resource.CPU
+
+    @property
     def factor(self) -> float:
         return self.wait_us / max(1.0, self.quiet_us)
 
@@ -197,9 +202,9 @@ def harms(
     return found
 
 
-def told(harm: Harm, node: str) -> str:
-    """The harm in words that a person can check."""
-    first = harm.culprits[0]
+def told(harm: Harm, culprit: str, node: str) -> str:
+    """The harm that one of its culprits does, in words that a person can check."""
+    first = next(each for each in harm.culprits if each.tenant == culprit)
     others = f" (and {len(harm.culprits) - 1} more)" if len(harm.culprits) > 1 else ""
     return (
         f"{first.tenant}{others} made {harm.victim} wait {harm.wait_us:.0f} µs a dispatch, {harm.factor:.1f}"

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from tenantquota.domain import capping
-from tenantquota.domain.capping import Cap, Consumer, Loss, allowance_milli, losses
+from tenantquota.domain.capping import Cap, Consumer, allowance_milli
 from tenantquota.domain.contention import Activity, Harm, Over, Second, told
 from tenantquota.domain.usage import increase
 from tenantquota.domain.yielding import Yield
@@ -31,8 +31,6 @@ class Caps:
     def __init__(self, node: str) -> None:
         self._node = node
         self._caps: dict[str, Cap] = {}
-        self._losses: dict[str, Loss] = {}
-        """By tenant, while somebody yields."""
         self._names: dict[str, tuple[str, str]] = {}
         """Pod's uid and container's name of those that are capped, by container id."""
 
@@ -74,7 +72,7 @@ class Caps:
     def after_second(
         self,
         second: Second | None,
-        harms: Collection[Harm],
+        harms: Iterable[Harm],
         yields: Mapping[str, Yield],
         containers: Collection[Container],
         now: float,
@@ -83,19 +81,17 @@ class Caps:
         """
         Args:
             second: None: one without contention.
-            harms: those of this second.
+            harms: those of this second by which the victim loses too much.
             yields: of tenants whose weights are lowered.
         """
         if not (yields or self._caps):
-            self._losses = {}
             return
         pressed: dict[str, str] = {}
         allowances: dict[str, int] = {}
-        self._losses = losses(self._losses, second, harms) if second is not None else {}
         if second is not None and not second.systems:
             for harm in harms:
-                for tenant, _, _, share_ms in harm.culprits if self._losses[harm.victim].too_much else ():
-                    pressed[tenant] = told(harm, self._node)
+                for tenant, _, _, share_ms in harm.culprits:
+                    pressed[tenant] = told(harm, tenant, self._node)
                     allowances[tenant] = allowance_milli(second, tenant, share_ms)
         before = self._caps
         consumers = _consumers(containers, yields, at_ns)

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, NamedTuple, Protocol
 
-from tenantquota.api.stalls import Resource
-from tenantquota.domain import contention, idling, weights, yielding
+from tenantquota.domain import blame, contention, idling, weights, yielding
 from tenantquota.domain.contention import Activity, Harm, Over, QuietLevel, Second
+from tenantquota.domain.losses import Loss, losses
 from tenantquota.domain.usage import NANOSECONDS
 from tenantquota.domain.weights import PodWeight
 from tenantquota.domain.yielding import State, Yield
@@ -24,8 +24,6 @@ BUSY_MS: Final = 10.0
 """A pod that uses so much CPU a second has a part in what its tenant gets."""
 AWAKE_MS: Final = 0.5
 """One that uses less sleeps."""
-HARM_SECONDS: Final = 2
-"""A harm is told once it was seen in so many of the last three seconds."""
 
 
 class Weights(Protocol):
@@ -89,9 +87,9 @@ class Neighbours:
         self._lifted: dict[str, float] = {}
         """The tenants that wait within their share, and when each last had need of a lift."""
         self._quiet: dict[str, QuietLevel] = {}
-        self._harms: tuple[Harm, ...] = ()
-        self._harmed: dict[str, int] = {}
-        """In how many of the last seconds, by victim; falls by one in each without."""
+        self._losses: dict[str, Loss] = {}
+        """By tenant, while anybody takes more than its share."""
+        self._blame: blame.State[Harm] = blame.State()
         self._set: dict[str, int] = {}
         """What the kubelet gives the pods that have another weight, by directory."""
         self._most_used: dict[str, int] = {}
@@ -103,8 +101,7 @@ class Neighbours:
 
     def holdings(self) -> list[Holding]:
         """The tenants that yield, by name."""
-        told = tuple(harm for harm in self._harms if self._harmed.get(harm.victim, 0) >= HARM_SECONDS)
-        return [self._holding(each, told) for _, each in sorted(self._state.active.items())]
+        return [self._holding(each) for _, each in sorted(self._state.active.items())]
 
     def after_tick(self, tick: Tick, containers: Collection[Container]) -> None:
         now = tick.at_ns / NANOSECONDS
@@ -126,7 +123,8 @@ class Neighbours:
             activities = activities_of(looked_at(containers, tick), tick)
             second, over, harms = None, {}, []
             self._learn(activities, full=False)
-        self._note_harms(harms)
+        self._losses = losses(self._losses, second, harms) if second and (over or self._state.active) else {}
+        self._blame_for([harm for harm in harms if self._losses[harm.victim].felt], now)
         self._state, changes = yielding.step(self._state, over, now)
         self._lifted = yielding.lifted(self._lifted, activities, self._state, now)
         changed = self._set or self._idling.any
@@ -150,7 +148,7 @@ class Neighbours:
     def _cap(
         self,
         second: Second | None,
-        harms: Collection[Harm],
+        harms: Iterable[Harm],
         pods: Mapping[str, PodUse],
         containers: Collection[Container],
         tick: Tick,
@@ -158,7 +156,8 @@ class Neighbours:
         """Whoever would yield if it were enforced is left out: it isn't known if that were enough."""
         enforced = {pod.tenant for pod in pods.values() if pod.enforces}
         yields = {tenant: each for tenant, each in self._state.active.items() if tenant in enforced}
-        self._caps.after_second(second, harms, yields, containers, tick.at_ns / NANOSECONDS, tick.at_ns)
+        grave = [harm for harm in harms if self._losses[harm.victim].too_much]
+        self._caps.after_second(second, grave, yields, containers, tick.at_ns / NANOSECONDS, tick.at_ns)
 
     def give_back(self) -> None:
         """Puts the kubelet's weights back."""
@@ -171,26 +170,20 @@ class Neighbours:
             level = self._quiet.get(each.tenant, QuietLevel())
             self._quiet[each.tenant] = contention.learned(level, each, full=full)
 
-    def _note_harms(self, harms: list[Harm]) -> None:
-        self._harms = tuple(harms) or self._harms
-        now = {harm.victim for harm in harms}
-        for victim in now | self._harmed.keys():
-            count = self._harmed.get(victim, 0)
-            self._harmed[victim] = min(3, count + 1) if victim in now else count - 1
-            if victim in now and count == HARM_SECONDS - 1:
-                self.findings += 1
-                harm = next(harm for harm in harms if harm.victim == victim)
-                audit = {
-                    "rule": "NeighbourHarmed",
-                    "resource": Resource.CPU.value,
-                    "tenant": victim,
-                    "node": self._node,
-                    "culprits": [each._asdict() for each in harm.culprits],
-                    "window": {"waitUs": harm.wait_us, "quietUs": harm.quiet_us},
-                }
-                LOG.info("NeighbourHarmed: %s", contention.told(harm, self._node), extra={"audit": audit})
-            if self._harmed[victim] <= 0:
-                del self._harmed[victim]
+    def _blame_for(self, harms: Iterable[Harm], now: float) -> None:
+        self._blame, new = blame.step(self._blame, harms, now)
+        for harm in new:
+            self.findings += 1
+            audit = {
+                "rule": "NeighbourHarmed",
+                "resource": harm.resource.value,
+                "tenant": harm.victim,
+                "node": self._node,
+                "culprits": [each._asdict() for each in harm.culprits],
+                "window": {"waitUs": harm.wait_us, "quietUs": harm.quiet_us},
+            }
+            message = contention.told(harm, harm.culprits[0].tenant, self._node)
+            LOG.info("NeighbourHarmed: %s", message, extra={"audit": audit})
 
     def _note_use(self, pods: Mapping[str, PodUse]) -> None:
         """In powers of two, so that a weight that goes by it is seldom written."""
@@ -264,11 +257,15 @@ class Neighbours:
             uid, pod.tenant, pod.kubelets, pod.used_ms >= BUSY_MS, awake, self._most_used.get(pod.path, 0)
         )
 
-    def _holding(self, of: Yield, harms: Iterable[Harm]) -> Holding:
-        mine = [harm for harm in harms if any(each.tenant == of.tenant for each in harm.culprits)]
+    def _holding(self, of: Yield) -> Holding:
+        mine = [each for pair, each in self._blame.blames.items() if pair.culprit == of.tenant]
         over = of.evidence
-        message = contention.told(mine[0], self._node) if mine else contention.wanted(over, self._node)
-        victims = tuple(sorted(harm.victim for harm in mine))
+        if mine:
+            worst = max(mine, key=lambda each: (each.last, each.harm.factor))
+            message = contention.told(worst.harm, of.tenant, self._node)
+        else:
+            message = contention.wanted(over, self._node)
+        victims = tuple(sorted(each.harm.victim for each in mine))
         caps = self._caps.of(of.tenant)
         return Holding(of.tenant, of.since, over, victims, self._caps.message(of.tenant) or message, caps)
 

@@ -78,7 +78,7 @@ class Stalls:
         self._io_done: Done | None = None
         self._reclaimed: tuple[int, int] | None = None
         self._at_ns: int | None = None
-        self._state = State()
+        self._state: State[Harm] = State()
         self.findings = dict.fromkeys((Resource.IO, Resource.MEMORY), 0)
         """Harms that were found since the start."""
 
@@ -89,7 +89,7 @@ class Stalls:
 
     def harming(self) -> list[Harming]:
         """The tenants that make others stall, by name."""
-        by_culprit: dict[tuple[str, Resource], list[tuple[Pair, Blame]]] = {}
+        by_culprit: dict[tuple[str, Resource], list[tuple[Pair, Blame[Harm]]]] = {}
         for pair, each in self._state.blames.items():
             by_culprit.setdefault((pair.culprit, pair.resource), []).append((pair, each))
         return [
@@ -149,11 +149,12 @@ class Stalls:
         over = dues.over_request(_memory_uses(containers), self._node_bytes)
         return stalls.harms(Resource.MEMORY, found, over, stretch.quiet)
 
-    def _harming(self, tenant: str, resource: Resource, blames: list[tuple[Pair, Blame]]) -> Harming:
+    def _harming(self, tenant: str, resource: Resource, blames: list[tuple[Pair, Blame[Harm]]]) -> Harming:
         victims = tuple(sorted(pair.victim for pair, _ in blames))
         since = min(each.since for _, each in blames)
         worst = max((each for _, each in blames), key=lambda each: (each.last, each.harm.factor))
-        message = stalls.told(worst.harm, worst.culprit(tenant), self._node)
+        culprit = next(each for each in worst.harm.culprits if each.tenant == tenant)
+        message = stalls.told(worst.harm, culprit, self._node)
         return Harming(tenant, resource, since, victims, message)
 
     def _tell(self, harm: Harm) -> None:

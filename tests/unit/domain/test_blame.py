@@ -67,7 +67,7 @@ class TestStep:
 
         assert new == [0, 1]
         assert [pair.culprit for pair in state.blames] == ["hog", "other"]
-        assert state.blames[PAIR].culprit("other") == OTHER
+        assert state.blames[PAIR].harm == both
 
     def test_resources_are_apart(self) -> None:
         memory = Harm(Resource.MEMORY, "small", 100.0, 0.0, (OverRequest("hog", 2, 1),))

@@ -10,21 +10,16 @@ from tenantquota.domain.capping import (
     AFTER_SECONDS,
     FIRST_PATIENCE_SECONDS,
     GRAIN_MILLI,
-    LEAST_LOSS_MS,
     LONGEST_PATIENCE_SECONDS,
-    LOSS_SECONDS,
-    SLOWED_PART,
     STEP_FACTOR,
     STEP_SECONDS,
     Cap,
     Consumer,
-    Loss,
     allowance_milli,
     limits_within,
-    losses,
     step,
 )
-from tenantquota.domain.contention import Activity, Harm, Over, Second
+from tenantquota.domain.contention import Activity, Over, Second
 from tenantquota.domain.yielding import Yield
 
 ALLOWANCE = 500
@@ -244,45 +239,3 @@ class TestLimits:
         if any(milli > max(GRAIN_MILLI, floors[key]) for key, milli in limits.items()):
             left = sum(limits.get(each.key, round(each.used_milli)) for each in own)
             assert left <= allowance, "else nothing can be cut further"
-
-
-def lost(*each: float, used_ms: float = 60.0) -> Loss:
-    """What a victim loses after these seconds."""
-    found: dict[str, Loss] = {}
-    for ms in each:
-        activity = Activity("small", 100, used_ms, ms, 1000, throttled=False)
-        harms = [Harm("small", 40.0, 8.0, (), ms)] if ms else []
-        found = losses(found, Second(2000, 0, (activity,)), harms)
-    return found["small"]
-
-
-class TestLosses:
-    @given(st.lists(st.floats(0, 1000), min_size=1, max_size=LOSS_SECONDS))
-    def test_the_first_seconds_count_alike(self, each: list[float]) -> None:
-        loss = lost(*each)
-
-        assert (loss.seconds, loss.used_ms) == (len(each), pytest.approx(60))
-        assert loss.lost_ms == pytest.approx(sum(each) / len(each))
-
-    def test_a_second_is_forgotten_later(self) -> None:
-        loss = lost(1000, *[0] * 100)
-
-        assert loss.seconds == LOSS_SECONDS
-        assert loss.lost_ms < 1
-
-    @pytest.mark.parametrize(
-        ("lost_ms", "used_ms", "too_much"),
-        [
-            (LEAST_LOSS_MS, 1, True),
-            (LEAST_LOSS_MS - 0.1, 1, False),
-            (SLOWED_PART * 200, 200, True),
-            (SLOWED_PART * 200 - 0.1, 200, False),
-        ],
-    )
-    def test_too_much_is_a_part_of_what_it_uses_and_no_trifle(
-        self, lost_ms: float, used_ms: float, *, too_much: bool
-    ) -> None:
-        assert Loss(LOSS_SECONDS, lost_ms, used_ms).too_much is too_much
-
-    def test_who_is_gone_is_forgotten(self) -> None:
-        assert losses({"gone": Loss(3, 50.0, 60.0)}, Second(2000, 0, ()), []) == {}

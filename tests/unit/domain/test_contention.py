@@ -93,7 +93,7 @@ class TestHarm:
 
         assert (harm.victim, harm.wait_us, harm.quiet_us) == ("small", 30, 10)
         assert harm.factor == 3
-        assert told(harm, "n1") == (
+        assert told(harm, "hog", "n1") == (
             "hog made small wait 30 µs a dispatch, 3.0 times its quiet level of 10 µs, on n1, wanting 3900"
             " ms/s and using 1900 of its share of 1000 ms/s"
         )
@@ -134,7 +134,8 @@ class TestHarm:
         (harm,) = harms([victim(30)], over, {"small": KNOWN})
 
         assert [each.tenant for each in harm.culprits] == ["b", "a"]
-        assert "b (and 1 more) made small wait" in told(harm, "n1")
+        assert "b (and 1 more) made small wait" in told(harm, "b", "n1")
+        assert told(harm, "a", "n1").startswith("a (and 1 more) made small wait")
 
 
 class TestQuietLevel:

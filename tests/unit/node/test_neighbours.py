@@ -165,6 +165,25 @@ class TestYield:
         )
         assert node.neighbours.findings == 1
 
+    def test_a_harm_that_comes_and_goes_is_one(self, node: Node) -> None:
+        told = []
+        for second in range(60):
+            small = (60, 90, 1000) if second % 6 in (0, 1) else (60, 8, 1000)
+            node.second(hog=(1900, 4000, 600), small=small)
+            told.append(node.holdings[0].victims)
+
+        assert told == [(), *[("small",)] * 59]
+        assert node.neighbours.findings == 1
+
+    def test_each_culprit_is_told_of_itself(self) -> None:
+        node = Node("hog", "sow", "small")
+        node.calm(5)
+        for _ in range(2):
+            node.second(hog=(900, 4000, 600), sow=(900, 3000, 600), small=(60, 40, 1000))
+
+        first_words = [each.message.partition(" made")[0] for each in node.holdings]
+        assert first_words == ["hog (and 1 more)", "sow (and 1 more)"]
+
     def test_a_harm_of_long_ago_is_none_of_today(self, node: Node) -> None:
         node.noise(2)
         node.calm(100)
@@ -398,9 +417,16 @@ class TestCap:
         assert node.holdings[0].caps == self.CAPPED
         assert node.holdings[0].message.startswith("hog made small wait")
 
-    def test_nobody_is_capped_whom_its_victim_hardly_feels(self, node: Node) -> None:
+    def test_nobody_is_named_or_capped_whom_its_victim_hardly_feels(self, node: Node) -> None:
         for _ in range(30):
             node.second(hog=(1900, 4000, 600), small=(900, 40, 1000))
+
+        assert node.holdings[0].victims == ()
+        assert node.holdings[0].caps == ()
+
+    def test_who_loses_little_is_named_and_nobody_is_capped_for_it(self, node: Node) -> None:
+        for _ in range(30):
+            node.second(hog=(1900, 4000, 600), small=(60, 26, 1000))
 
         assert node.holdings[0].victims == ("small",)
         assert node.holdings[0].caps == ()
@@ -418,7 +444,7 @@ class TestCap:
         node.noise()
 
         assert [each.caps for each in node.holdings] == [()]
-        assert {loss.seconds for loss in node.neighbours._caps._losses.values()} == {1}
+        assert {loss.seconds for loss in node.neighbours._losses.values()} == {1}
 
     def test_nobody_is_capped_by_whom_yielding_frees_the_others(self, node: Node) -> None:
         node.noise(2)

@@ -1,0 +1,59 @@
+"""What tenants lose to those who take more than their share, judged over ten seconds.
+
+Where victims' requests coincide they wait for each other, however well a hog is held, and a single second
+doesn't tell for whom: beside hogs that yielded some waited one to four times as long as they computed in one
+second, and a tenth over ten of them (measured, decision 27). CPU is in ms a second.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+from tenantquota.domain.contention import Harm, Second
+
+LOSS_SECONDS: Final = 10
+FELT_PART: Final = 0.25
+FELT_MS: Final = 10.0
+"""A loss is felt, and told, from this part of the CPU time that the victim uses and this much a second."""
+TOO_MUCH_PART: Final = 0.5
+TOO_MUCH_MS: Final = 20.0
+"""And from these on, those who cause it though they yield are capped: below, a limit costs more than it frees
+(measured, decision 27)."""
+
+
+class Loss(NamedTuple):
+    """Of one tenant. Means over all seconds since somebody took more than its share, later over about
+    LOSS_SECONDS."""
+
+    seconds: int = 0
+    """How many it is the mean of, up to LOSS_SECONDS."""
+    lost_ms: float = 0.0
+    """Waited beyond its quiet level."""
+    used_ms: float = 0.0
+
+    @property
+    def felt(self) -> bool:
+        return self.lost_ms >= max(FELT_MS, FELT_PART * self.used_ms)
+
+    @property
+    def too_much(self) -> bool:
+        return self.lost_ms >= max(TOO_MUCH_MS, TOO_MUCH_PART * self.used_ms)
+
+
+def losses(before: Mapping[str, Loss], second: Second, harms: Iterable[Harm]) -> dict[str, Loss]:
+    """What each tenant loses, by name, a second later.
+
+    Args:
+        before: the same of a second ago; a tenant that isn't in it has lost nothing yet.
+        harms: those of this second.
+    """
+    lost = {harm.victim: harm.lost_ms for harm in harms}
+    found = {}
+    for each in second.tenants:
+        former = before.get(each.tenant, Loss())
+        seconds = min(LOSS_SECONDS, former.seconds + 1)
+        found[each.tenant] = Loss(
+            seconds,
+            former.lost_ms + (lost.get(each.tenant, 0.0) - former.lost_ms) / seconds,
+            former.used_ms + (each.used_ms - former.used_ms) / seconds,
+        )
+    return found
