@@ -6,7 +6,7 @@ counts from ``spec.leaks.cpuSeconds`` on, here a minute instead of five.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -22,7 +22,7 @@ from e2e.harness.served import AGENT, Tenant, Terms
 from e2e.harness.services import Services
 from e2e.harness.sessions import ServedAgent, Sessions
 from e2e.harness.usage import Usage
-from e2e.harness.wait import wait_until
+from e2e.harness.wait import NotYet, wait_until
 
 FOUND_WITHIN_SECONDS: Final = 120
 """What is waited for; twice the specification's."""
@@ -229,5 +229,21 @@ def leaking(
                     what=f"LeakFree of {name}",
                     deadline_seconds=FOUND_WITHIN_SECONDS,
                 )
+            wait_until(
+                lambda: begun(agent, [containers[name] for name in LEAKS]),
+                what="the files of agents that have begun to be counted",
+                deadline_seconds=FOUND_WITHIN_SECONDS,
+            )
             found.run()
             yield found
+
+
+def begun(agent: NodeAgent, containers: Collection[Container]) -> bool:
+    """The node's agent has counted their files since they began to serve; else NotYet. What a program opens
+    as it begins would be counted to its leak, and isn't given back with it."""
+    now, scrape = NodeCgroups(agent.node).count(containers), agent.scrape()
+    known = {item: scrape.container("open_files", item) for item in containers}
+    counts = [f"{known[item]:g} of {now[item].open_files} of {item}" for item in containers]
+    if any(known[item] < now[item].open_files / 2 for item in containers):
+        raise NotYet(f"known are {', '.join(counts)}")
+    return True
