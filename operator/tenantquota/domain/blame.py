@@ -31,7 +31,7 @@ class Harm(Protocol):
     def culprits(self) -> Sequence[Culprit]: ...
 
 
-AnyHarm = TypeVar("AnyHarm", bound=Harm)
+_AnyHarm = TypeVar("_AnyHarm", bound=Harm)
 
 
 class Pair(NamedTuple):
@@ -42,24 +42,26 @@ class Pair(NamedTuple):
     victim: str
 
 
-class Blame(NamedTuple, Generic[AnyHarm]):
+class Blame(NamedTuple, Generic[_AnyHarm]):
     """A harm that is told. Times are seconds of a clock that never goes back."""
 
     since: float
     last: float
-    harm: AnyHarm
+    harm: _AnyHarm
     """As of ``last``."""
 
 
-class State(NamedTuple, Generic[AnyHarm]):
+class State(NamedTuple, Generic[_AnyHarm]):
     """All that is remembered from second to second."""
 
     seen: Mapping[Pair, int] = {}
     """Grows by one in each second with the harm, falls by one in each without."""
-    blames: Mapping[Pair, Blame[AnyHarm]] = {}
+    blames: Mapping[Pair, Blame[_AnyHarm]] = {}
 
 
-def step(state: State[AnyHarm], harms: Iterable[AnyHarm], now: float) -> tuple[State[AnyHarm], list[AnyHarm]]:
+def step(
+    state: State[_AnyHarm], harms: Iterable[_AnyHarm], now: float
+) -> tuple[State[_AnyHarm], list[_AnyHarm]]:
     """The state a second later, and the harms that are new in it.
 
     Args:
@@ -73,7 +75,7 @@ def step(state: State[AnyHarm], harms: Iterable[AnyHarm], now: float) -> tuple[S
         if count > 0:
             seen[pair] = count
     blames = {pair: each for pair, each in state.blames.items() if now - each.last < TOLD_SECONDS}
-    new: list[AnyHarm] = []
+    new: list[_AnyHarm] = []
     for pair, harm in of_now.items():
         if seen[pair] < HARM_SECONDS:
             continue
