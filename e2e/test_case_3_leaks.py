@@ -188,6 +188,7 @@ def test_work_that_comes_and_goes_is_no_leak(leaking: Leaking, record: Recorder)
         use = [of(each) for each in leaking.readings(name)]
         assert max(use) > 2 * min(use), "there was something to be mistaken"
     told = [message for name in leaking.innocents for message in leaking.teller(name).events()]
+    record.figures["told_of_others"] = told
     record.bound("leaks told of others", len(leaking.found_of_innocents) + len(told), "", at_most=0)
 
 

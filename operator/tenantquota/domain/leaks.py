@@ -27,6 +27,10 @@ SLOW: Final = Scale(5.0, 128, 0.65)
 SLOW_PIECES: Final = Scale(30.0, 30, 0.75)
 COUNTED: Final = Scale(9.0, 4, 1.0)
 """Files and processes are counted every 10 s."""
+START_SECONDS: Final = 10.0
+"""For so long only CPU counts. What a program takes as it begins, for many seconds on a busy node, would be
+part of the evidence, and isn't given back with what grows and falls later: the first sawtooth after it would
+leak."""
 COUNTED_SLOW: Final = Scale(29.0, 20, 0.75)
 COUNTED_SLOW_PART: Final = 0.1
 """Of the threshold, what a slow leak of files or processes grows by."""
@@ -47,13 +51,23 @@ Changes = tuple[Finding, ...]
 class Leaks:
     """What is known of one container: some kilobytes, whatever comes."""
 
-    __slots__ = ("_cpu", "_last", "_memory", "_open_files", "_processes", "_thresholds", "findings")
+    __slots__ = (
+        "_began",
+        "_cpu",
+        "_last",
+        "_memory",
+        "_open_files",
+        "_processes",
+        "_thresholds",
+        "findings",
+    )
 
     def __init__(self, thresholds: Thresholds = DEFAULTS) -> None:
         self.findings: dict[Kind, Finding] = {}
         """Those that are suspected or confirmed."""
         self._thresholds = thresholds
         self._last: float | None = None
+        self._began = 0.0
         self._begin()
 
     def _begin(self) -> None:
@@ -94,7 +108,11 @@ class Leaks:
             if seconds == self._last:
                 return changes
             changes = self.restart(seconds)
+        if self._last is None:
+            self._began = seconds
         self._last = seconds
+        if seconds - self._began < START_SECONDS:
+            memory_bytes = open_files = processes = None
         if memory_bytes is not None and self._memory.add(seconds, memory_bytes):
             changes += self._settle(seconds, self._memory, limits.memory_bytes)
         if open_files is not None and self._open_files.add(seconds, open_files):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenantquota.domain.findings import MIB, NO_LIMITS, Finding, Kind, Limits, Stage, Thresholds, evidence
-from tenantquota.domain.leaks import Changes, Leaks
+from tenantquota.domain.leaks import START_SECONDS, Changes, Leaks
 
 Series = Iterable[tuple[float, float]]
 
@@ -173,6 +173,21 @@ class TestGaps:
         [found] = changes([*memory(30, ramp(50)), *memory(100, ramp(50), start=60)])
         assert found.since_seconds >= 60
 
+    @pytest.mark.parametrize("flat", range(6, 30, 2))
+    def test_a_sawtooth_after_a_slow_start_is_none(self, flat: int) -> None:
+        """What a program takes as it begins isn't given back with what it takes later."""
+        start = [4 + 21 * second / 10 for second in range(10)] + [25.0] * flat
+        teeth = [25 + 54 * (second % 30) / 30 for second in range(300)]
+        leaks = Leaks()
+        for begun in (0, 1000):
+            found = [
+                change
+                for second, mib in enumerate(start + teeth)
+                for change in leaks.observe(float(begun + second), mib * MIB)
+            ]
+            assert Stage.CONFIRMED not in {each.stage for each in found}
+            leaks.restart(1000.0)
+
     def test_missing_samples_and_a_sample_twice_do_no_harm(self) -> None:
         leaks = Leaks()
         found: Changes = ()
@@ -198,7 +213,8 @@ class TestCounts:
         return [finding for finding in all_ if finding.stage is not Stage.SUSPECTED]
 
     def test_a_fast_leak_is_found_within_a_minute(self) -> None:
-        found = self.found(lambda look: 20 + 50 * look, looks=7)
+        begins = START_SECONDS // 10
+        found = self.found(lambda look: 20 + 50 * max(0, look - begins), looks=round(begins) + 7)
         assert {each.kind for each in found} == {Kind.OPEN_FILES, Kind.PROCESSES}
 
     def test_a_fast_one_ends_when_it_is_given_back(self) -> None:

@@ -62,7 +62,7 @@ def test_page_cache_that_is_given_back_first_is_no_leak() -> None:
 
 def test_files_are_judged_by_the_looks_at_them() -> None:
     watch, of = LeakWatch(), container()
-    live(watch, of, range(61), files=lambda second: 10 + 5 * second)
+    live(watch, of, range(81), files=lambda second: 10 + 5 * second)
     assert kinds(watch) == [Kind.OPEN_FILES]
 
 
@@ -118,6 +118,6 @@ def test_thresholds_are_the_quotas_and_new_ones_begin_anew() -> None:
 
 def test_suspicions_are_kept_apart() -> None:
     watch, of = LeakWatch(), container()
-    live(watch, of, range(30), memory=lambda second: second * SLOPE_BYTES)
+    live(watch, of, range(40), memory=lambda second: second * SLOPE_BYTES)
     assert [found.finding.stage for found in watch.found] == [Stage.SUSPECTED]
     assert watch.confirmed == ()
