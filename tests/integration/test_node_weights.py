@@ -29,6 +29,8 @@ def neighbours(
     cluster: Cluster, services: Services, sessions: Sessions, driver_pod: DriverPod, controller: object
 ) -> Iterator[Neighbours]:
     with noise.neighbours(cluster, services, sessions, driver_pod, find_node_agents(cluster)) as made:
+        # as they begin, agents may take more than their share of a busy node
+        until(made.quiet, "nobody to yield")
         yield made
 
 
