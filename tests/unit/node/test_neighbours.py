@@ -184,6 +184,22 @@ class TestYield:
         first_words = [each.message.partition(" made")[0] for each in node.holdings]
         assert first_words == ["hog (and 1 more)", "sow (and 1 more)"]
 
+    def test_who_takes_nothing_is_not_to_blame(self) -> None:
+        node = Node("hog", "sow", "small")
+        node.calm(5)
+        node.second(hog=(900, 4000, 600), sow=(900, 3000, 600), small=(60, 8, 1000))
+        for _ in range(2):
+            node.second(hog=(1800, 4000, 600), sow=(20, 3000, 600), small=(60, 40, 1000))
+
+        assert [(each.tenant, each.victims) for each in node.holdings] == [("hog", ("small",)), ("sow", ())]
+
+    def test_harm_is_judged_from_the_onset_on(self, node: Node) -> None:
+        for _ in range(30):
+            node.second(900, small=(60, 8, 1000))
+        node.noise(2)
+
+        assert node.holdings[0].victims == ("small",)
+
     def test_a_harm_of_long_ago_is_none_of_today(self, node: Node) -> None:
         node.noise(2)
         node.calm(100)
