@@ -151,10 +151,10 @@ def test_pods_older_than_their_quota_get_its_limits(
 def test_new_pods_start_within_the_quota(platform: Platform) -> None:
     """A pod that comes later has the limits from its first moment on."""
     platform.set_limits(platform.names, CPU_MILLICORES, MEMORY_BYTES)
-    pods = [served.agent(name, platform.services, "late") for name in platform.some]
+    pods = [served.agent(name, platform.services, "late") for name in platform.names]
     late = roll_out(platform.cluster, pods)
     assert limits_are(late, CPU_MILLICORES, MEMORY_BYTES)
-    many.each(lambda name: platform.cluster.delete(POD, "late", name), platform.some)
+    many.each(lambda name: platform.cluster.delete(POD, "late", name), platform.names)
 
 
 @pytest.mark.usefixtures("burning_hog")
@@ -164,10 +164,10 @@ def test_an_edited_quota_reaches_the_cgroups_without_a_restart(
     """A quota that is raised and lowered again is in the cgroup files each time."""
     platform.set_limits(platform.names, CPU_MILLICORES, MEMORY_BYTES)
     before = platform.containers()
-    up = platform.set_limits(platform.some, EDITED_CPU_MILLICORES, EDITED_MEMORY_BYTES)
+    up = platform.set_limits(platform.names, EDITED_CPU_MILLICORES, EDITED_MEMORY_BYTES)
     usage.mark(MomentKind.HELD, f"edited to {EDITED_CPU_MILLICORES}m")
     raised = use_over([platform.container(platform.hog)], FREE_SECONDS)
-    down = platform.set_limits(platform.some, CPU_MILLICORES, MEMORY_BYTES)
+    down = platform.set_limits(platform.names, CPU_MILLICORES, MEMORY_BYTES)
     usage.mark(MomentKind.HELD, f"edited to {CPU_MILLICORES}m")
     assert platform.containers() == before, "same containers, no restart"
     record.figures["hog_with_raised_quota"] = [asdict(use) for use in raised.values()]

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from e2e.harness import many, served
 from e2e.harness.cgroups import CpuUse, Reading, cpu_use, read_all
@@ -16,10 +16,6 @@ from e2e.harness.services import Services
 from e2e.harness.sessions import ServedAgent, Sessions
 from e2e.harness.wait import NotYet, wait_until
 from e2e.specification import QUOTA_ACTIVE_WITHIN_SECONDS
-
-AT_ONCE: Final = 10
-"""So many quotas are made or changed together: a kubelet resizes one pod after the other, half a second to a
-second each where its CPUs are busy."""
 
 
 @dataclass
@@ -45,11 +41,6 @@ class Platform:
     def neighbours(self) -> list[str]:
         return self.names[1:]
 
-    @property
-    def some(self) -> list[str]:
-        """The hog and others: those whose quotas change."""
-        return self.names[:AT_ONCE]
-
     def agents(self) -> list[ServedAgent]:
         """The first is the hog's."""
         return [ServedAgent(self.sessions, tenant) for tenant in self.tenants]
@@ -65,15 +56,9 @@ class Platform:
         (container,) = self.containers([tenant])
         return container
 
-    def set_limits(self, names: Sequence[str], cpu_millicores: int, memory_bytes: int) -> float:
-        """Writes the quotas, ``AT_ONCE`` after the other, waits until the cgroup files hold the limits, and
-        gives the seconds that the slowest CPU limit took from the first write of its lot on."""
-        return max(
-            self._set_limits(names[first : first + AT_ONCE], cpu_millicores, memory_bytes)
-            for first in range(0, len(names), AT_ONCE)
-        )
-
-    def _set_limits(self, names: Sequence[str], cpu_millicores: int, memory_bytes: int) -> float:
+    def set_limits(self, names: Collection[str], cpu_millicores: int, memory_bytes: int) -> float:
+        """Writes the quotas, waits until the cgroup files hold the limits, and gives the seconds that the
+        slowest CPU limit took from the first write on."""
         containers = self.containers(names)
         wanted = {item: Limit(cpu_millicores=cpu_millicores) for item in containers}
         with LimitWatch(wanted, deadline_seconds=QUOTA_ACTIVE_WITHIN_SECONDS) as watch:

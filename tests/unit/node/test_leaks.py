@@ -62,7 +62,7 @@ def test_page_cache_that_is_given_back_first_is_no_leak() -> None:
 
 def test_files_are_judged_by_the_looks_at_them() -> None:
     watch, of = LeakWatch(), container()
-    live(watch, of, range(81), files=lambda second: 10 + 5 * second)
+    live(watch, of, range(71), files=lambda second: 10 + 5 * second)
     assert kinds(watch) == [Kind.OPEN_FILES]
 
 
