@@ -143,7 +143,7 @@ class Neighbours:
             further(self.cluster, self.services, self.hog, names)
             yield
         finally:
-            self._remove(self.hog, *names)
+            self.remove(self.hog, *names)
 
     @contextmanager
     def without_room(self) -> Iterator[None]:
@@ -155,9 +155,9 @@ class Neighbours:
             self.cluster.wait_ready(namespace, 2)
             yield
         finally:
-            self._remove(namespace, FILLER)
+            self.remove(namespace, FILLER)
 
-    def _remove(self, namespace: str, *names: str) -> None:
+    def remove(self, namespace: str, *names: str) -> None:
         for name in names:
             self.cluster.delete(POD, name, namespace)
         wait_until(

@@ -13,13 +13,15 @@ AT_ONCE: Final = 6
 """Pods that are on their way. Each start takes a second of CPU and more; where a hundred do so at once on two
 cores, runc gives up on one after the other: on cgroup v1 it freezes a new container while it sets it up,
 and a thread that gets no CPU can't be frozen ("unable to freeze")."""
+UNFROZEN: Final = "unable to freeze"
 TELL_EVERY: Final = 20
 BASE_SECONDS: Final = 120
 SECONDS_PER_POD: Final = 2.0
 
 
 def roll_out(cluster: Cluster, pods: Sequence[Manifest], *, at_once: int = AT_ONCE) -> list[Container]:
-    """Starts pods, and returns their containers once all are Ready.
+    """Starts pods, and returns their containers once all are Ready. One that isn't restarted and couldn't be
+    frozen is made anew: that is the full node's doing. Any other failure stays.
 
     Raises:
         DeadlineExceededError: with the state of those that are not.
@@ -28,11 +30,26 @@ def roll_out(cluster: Cluster, pods: Sequence[Manifest], *, at_once: int = AT_ON
         return []
     left = list(pods)
     started: set[tuple[str, str]] = set()
+    manifests = {_key(pod): pod for pod in pods}
+    again: set[tuple[str, str]] = set()
     told = 0
+
+    def make_anew(found: Sequence[Manifest]) -> None:
+        for pod in found:
+            failed = pod.get("status", {}).get("phase") == "Failed"
+            if failed and UNFROZEN in state(pod) and _key(pod) not in again:
+                LOG.warning("is made anew: %s", state(pod))
+                again.add(_key(pod))
+                cluster.delete(POD, pod["metadata"]["name"], pod["metadata"]["namespace"])
+        for key in again - {_key(pod) for pod in found}:
+            again.discard(key)
+            started.discard(key)
+            left.append(manifests[key])
 
     def all_ready() -> list[Container]:
         nonlocal told
         found = [pod for pod in cluster.objects(POD) if _key(pod) in started] if started else []
+        make_anew(found)
         waiting = [pod for pod in found if not is_ready(pod)]
         ready = len(found) - len(waiting)
         if ready >= told + TELL_EVERY:

@@ -359,6 +359,7 @@ def test_resize_is_refused_however_it_is_sent(tenant: Tenant, how: str) -> None:
             patch: object = [{"op": "replace", "path": path, "value": "64"}]
             answer = tenant.patch_pod(patch, "--subresource=resize", "--type=json")
         elif how == "replace":
+            del current["metadata"]["resourceVersion"]  # the kubelet may write the pod's status meanwhile
             answer = tenant.mallory("replace", "--subresource=resize", "--filename=-", stdin=current)
         elif how == "apply":
             partial = {

@@ -6,17 +6,19 @@ import pytest
 
 from e2e.harness import noise, tenants
 from e2e.harness.cgroups import node_bash, read_all
-from e2e.harness.cluster import POD, TENANT_QUOTA, Cluster
+from e2e.harness.cluster import EVENT, POD, TENANT_QUOTA, Cluster, Manifest
 from e2e.harness.load import DriverPod
 from e2e.harness.node_agent import NodeAgent, find_node_agents
 from e2e.harness.noise import Neighbours
 from e2e.harness.services import Services
 from e2e.harness.sessions import Sessions
-from e2e.harness.wait import wait_until
+from e2e.harness.wait import NotYet, wait_until
 
 pytestmark = pytest.mark.exclusive
 DEADLINE_SECONDS = 60
 EDITED_MILLI = 1500
+STARTED = tuple(f"started-{number}" for number in range(24))
+FAILED_STARTS = ("Failed", "FailedCreatePodSandBox")
 
 
 def until(check: object, what: str) -> None:
@@ -53,6 +55,37 @@ def test_a_resize_goes_through_and_the_weight_is_written_again(neighbours: Neigh
             "the new limit in the cgroup files",
         )
         until(neighbours.yields, "the hog to yield again")
+    until(lambda: neighbours.weights() == quiet, "the old weights")
+
+
+def briefly(name: str, tenant: str) -> Manifest:
+    """A pod that ends at once."""
+    manifest = tenants.agent(name, tenant)
+    manifest["spec"]["restartPolicy"] = "OnFailure"
+    manifest["spec"]["containers"][0]["command"] = ["true"]
+    return manifest
+
+
+def test_pods_of_a_tenant_that_yields_start(neighbours: Neighbours) -> None:
+    """The kernel refuses runc's write of the weight of what runs idle before it has started. That runc can't
+    freeze in time what it starts happens on any node as full as this, and is tried again."""
+    cluster, quiet, hog = neighbours.cluster, neighbours.weights(), neighbours.hog
+    with neighbours.noise():
+        until(neighbours.yields, "the hog to yield")
+        cluster.apply(*(briefly(name, hog) for name in STARTED))
+
+        def ended() -> bool:
+            phases = {pod["metadata"]["name"]: pod["status"].get("phase") for pod in cluster.pods(hog)}
+            left = {name: phases.get(name) for name in STARTED if phases.get(name) != "Succeeded"}
+            if left:
+                raise NotYet(f"of {len(STARTED)} are left {left}")
+            return True
+
+        until(ended, "all pods to have started and ended")
+        events = cluster.objects(EVENT, hog)
+        messages = [each["message"] for each in events if each["reason"] in FAILED_STARTS]
+        assert [message for message in messages if "invalid argument" in message] == []
+        neighbours.remove(hog, *STARTED)
     until(lambda: neighbours.weights() == quiet, "the old weights")
 
 

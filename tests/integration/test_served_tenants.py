@@ -16,6 +16,7 @@ from e2e.harness import canaries, served
 from e2e.harness.administration import administrator, postgres_as, redis_as
 from e2e.harness.cluster import POD, Cluster
 from e2e.harness.contamination import Contamination
+from e2e.harness.rollout import roll_out
 from e2e.harness.served import LEASE_SECONDS, USER, Tenant
 from e2e.harness.services import Services
 from e2e.harness.wait import NotYet, wait_until_async
@@ -51,13 +52,11 @@ RESTARTED, LEFT, STOPPED, CRASHED_FOR_GOOD = "restarted", "left", "stopped", "cr
 def pair(cluster: Cluster, services: Services) -> Iterator[tuple[Tenant, Tenant]]:
     """Two tenants, the name of one of them the beginning of the other's; the first has agents to end."""
     with served.serving(cluster, services, "served", "a", "a-2") as (first, second):
-        cluster.apply(
-            served.agent(first.name, services, RESTARTED),
-            *(
-                served.agent(first.name, services, name, restarts=False)
-                for name in (LEFT, STOPPED, CRASHED_FOR_GOOD)
-            ),
-        )
+        ending = [
+            served.agent(first.name, services, name, restarts=False)
+            for name in (LEFT, STOPPED, CRASHED_FOR_GOOD)
+        ]
+        roll_out(cluster, [served.agent(first.name, services, RESTARTED), *ending])
         cluster.wait_ready(first.name, AGENTS)
         yield first, second
 
@@ -248,15 +247,13 @@ async def test_a_tenants_database_role_sees_its_own_rows_alone(
         assert await session.ask(Whoami()) == whoami
 
 
-async def test_a_tenants_database_role_gets_no_further(
-    postgres: "asyncpg.Connection[Any]", services: Services, pair: tuple[Tenant, Tenant]
-) -> None:
-    own, other = pair
-    for statement in (
-        f"INSERT INTO auth_users (tenant, name) VALUES ('{other.name}', 'mine')",  # noqa: S608
-        f"UPDATE auth_users SET tenant = '{other.name}'",  # noqa: S608
-        f'SET ROLE "{other.name}"',
-        f'SET SESSION AUTHORIZATION "{other.name}"',
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO auth_users (tenant, name) VALUES ('{other}', 'mine')",
+        "UPDATE auth_users SET tenant = '{other}'",
+        'SET ROLE "{other}"',
+        'SET SESSION AUTHORIZATION "{other}"',
         "SET row_security = off; SELECT * FROM auth_users",
         "ALTER TABLE auth_users DISABLE ROW LEVEL SECURITY",
         "TRUNCATE auth_sessions",
@@ -265,11 +262,22 @@ async def test_a_tenants_database_role_gets_no_further(
         "SELECT pg_read_file('/etc/passwd')",
         "COPY auth_users TO PROGRAM 'cat'",
         "SELECT rolpassword FROM pg_authid",
-    ):
+    ],
+)
+async def test_a_tenants_database_role_gets_no_further(
+    postgres: "asyncpg.Connection[Any]", pair: tuple[Tenant, Tenant], statement: str
+) -> None:
+    own, other = pair
+    async with own.customer() as session:  # so that there are rows of its own to give away
+        await session.ask(Whoami())
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await postgres.execute(statement)
-        await postgres.execute("RESET row_security")
+            await postgres.execute(statement.format(other=other.name))
 
+
+async def test_a_tenants_database_password_opens_nothing_else(
+    services: Services, pair: tuple[Tenant, Tenant]
+) -> None:
+    own, other = pair
     with pytest.raises(asyncpg.InvalidPasswordError):
         async with postgres_as(services, other.name, own.stores.postgres_password):
             pass

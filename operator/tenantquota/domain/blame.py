@@ -1,7 +1,7 @@
 """When a harm is told, and until when: one second of waiting may be anybody's."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from tenantquota.api.stalls import Resource
 
@@ -16,6 +16,8 @@ TOLD_SECONDS: Final = 10.0
 class Culprit(Protocol):
     @property
     def tenant(self) -> str: ...
+
+    def _asdict(self) -> dict[str, Any]: ...
 
 
 class Harm(Protocol):
@@ -84,3 +86,19 @@ def step(
         since = blames[pair].since if pair in blames else now
         blames[pair] = Blame(since, now, harm)
     return State(seen, blames), new
+
+
+def record(harm: Harm, node: str, window: Mapping[str, float]) -> dict[str, Any]:
+    """What the audit log says of a harm that is new.
+
+    Args:
+        window: what was measured at the victim, by name, with units in the names.
+    """
+    return {
+        "rule": "NeighbourHarmed",
+        "resource": harm.resource.value,
+        "tenant": harm.victim,
+        "node": node,
+        "culprits": [each._asdict() for each in harm.culprits],
+        "window": dict(window),
+    }

@@ -1,10 +1,9 @@
 """CPU limits for those who yield while others go on waiting for them.
 
-Least weight doesn't free everybody: a lift is bounded by what nobody requests, weights don't count between
-QoS classes, and a thread that wakes waits for the running slice whatever the weights (see decisions 23 and
-27). Whoever yields then gets a limit that leaves a good part of the CPUs' time to the others. It goes no
-lower than that, is given back in steps once nobody waits, and ends with the yield. CPU is milli-CPU, which is
-also ms a second.
+Least weight doesn't free everybody (``relief``): a lift is bounded by what nobody requests, weights don't
+count between QoS classes, and not every kernel has idle groups (see decisions 23 and 27). Whoever yields then
+gets a limit that leaves a good part of the CPUs' time to the others. It goes no lower than that, is given
+back in steps once nobody waits, and ends with the yield. CPU is milli-CPU, which is also ms a second.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,9 +13,9 @@ from tenantquota.domain.contention import DEFAULT_WEIGHT, OTHERS_MS, Second
 from tenantquota.domain.shares import common_level
 from tenantquota.domain.yielding import Yield
 
-AFTER_SECONDS: Final = 10.0
+AFTER_SECONDS: Final = 5.0
 """Weights are in force within a second; a victim that went on waiting for so long has shown that they aren't
-enough."""
+enough, and its waits were more than requests that coincide."""
 SHARE_PART: Final = 0.5
 """Of the share, so that others find a CPU free for half of the time."""
 STEP_SECONDS: Final = 5.0

@@ -56,6 +56,8 @@ class Activity(NamedTuple):
     """How often a thread got a CPU."""
     throttled: bool
     """By its own quota, in this second."""
+    requested_ms: float = 0.0
+    """What its pods request, in a second."""
 
     @property
     def demand_ms(self) -> float:
@@ -102,6 +104,8 @@ class Over(NamedTuple):
     used_ms: float
     demand_ms: float
     share_ms: float
+    requested_ms: float = 0.0
+    """By its pods; the scheduler has set so much aside for them."""
 
     @property
     def factor(self) -> float:
@@ -110,12 +114,12 @@ class Over(NamedTuple):
     @property
     def takes(self) -> bool:
         """It has what it wants at the others' expense."""
-        return self.used_ms >= max(TAKES_MS, TAKES_FRACTION * self.share_ms)
+        return self.used_ms >= max(TAKES_MS, TAKES_FRACTION * self.share_ms, self.requested_ms)
 
     @property
     def surplus_ms(self) -> float:
         """How far it is beyond what takes from nobody."""
-        return self.used_ms - TAKES_FRACTION * self.share_ms
+        return self.used_ms - max(TAKES_FRACTION * self.share_ms, self.requested_ms)
 
 
 class QuietLevel(NamedTuple):
@@ -153,7 +157,7 @@ class Harm(NamedTuple):
 
 def over_share(second: Second) -> dict[str, Over]:
     """The tenants whose demand is over their share of what the system leaves, which is half of the node at
-    least, by name; none on a node that is not full."""
+    least, by name; none on a node that is not full. It is no less than what their pods request."""
     if not second.full:
         return {}
     demands = {each.tenant: (each.demand_ms, each.weight) for each in second.tenants}
@@ -164,10 +168,10 @@ def over_share(second: Second) -> dict[str, Over]:
     level_of_held = water_level(second.capacity_ms, demands)
     found = {}
     for each in second.tenants:
-        share_ms = (level_of_held if each.throttled else level) * each.weight
+        share_ms = max((level_of_held if each.throttled else level) * each.weight, each.requested_ms)
         others_want = wanted - each.demand_ms >= OTHERS_MS
         if others_want and each.demand_ms > share_ms * OVER_FACTOR + OVER_MS:
-            found[each.tenant] = Over(each.tenant, each.used_ms, each.demand_ms, share_ms)
+            found[each.tenant] = Over(each.tenant, each.used_ms, each.demand_ms, share_ms, each.requested_ms)
     return found
 
 

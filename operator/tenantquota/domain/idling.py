@@ -1,4 +1,4 @@
-"""Which pods' containers run only where a CPU would be idle otherwise (``cpu.idle``, Linux 5.15 and later).
+"""Which containers run only where a CPU would be idle otherwise (``cpu.idle``, Linux 5.15 and later).
 
 A weight, however small, settles who gets how much, not how soon: to the scheduler a CPU on which a hog runs
 is busy. A victim that wakes isn't put there, is moved there at the pace of busy CPUs, and waits in a queue
@@ -15,26 +15,31 @@ IDLE: Final = 0
 
 
 class Candidate(NamedTuple):
-    """A pod that may run idle."""
+    """A container that may run idle."""
 
-    uid: str
+    id: str
     tenant: str
+    starting: bool
+    """The kubelet has not said that it runs."""
     resizing: bool
-    """The kubelet is about to change its resources."""
+    """The kubelet is about to change its pod's resources."""
 
 
-def idle_pods(
-    pods: Iterable[Candidate], yielding: Collection[str], capped: Collection[str]
+def idle_containers(
+    containers: Iterable[Candidate], yielding: Collection[str], capped: Collection[str]
 ) -> frozenset[str]:
-    """The uids of those whose containers are to run idle: all pods of tenants that yield.
+    """The ids of those that are to run idle: all of tenants that yield.
 
-    Left out is a pod that is, or is about to be, resized: the kernel refuses to change the weight of what
-    runs idle (``sched_group_set_shares``), and with that the whole resize fails.
+    Left out is one that starts, and one whose pod is, or is about to be, resized: the kernel refuses to
+    change the weight of what runs idle (``sched_group_set_shares``), and with that the start or the whole
+    resize fails.
 
     Args:
         yielding: tenants whose quota is enforced.
         capped: tenants whose containers get other limits.
     """
     return frozenset(
-        pod.uid for pod in pods if pod.tenant in yielding and pod.tenant not in capped and not pod.resizing
+        each.id
+        for each in containers
+        if each.tenant in yielding and each.tenant not in capped and not each.starting and not each.resizing
     )

@@ -95,6 +95,7 @@ class Leaks:
         open_files: float | None = None,
         processes: float | None = None,
         limits: Limits = NO_LIMITS,
+        cpu_waited_percent: float = 0.0,
     ) -> Changes:
         """Takes a sample; the findings whose stage changed with it.
 
@@ -102,6 +103,7 @@ class Leaks:
             seconds: of any clock; when it goes back, the container is taken for one that began anew.
             memory_bytes: what can't be given back at once (the working set).
             cpu_percent: of one core. None, here and elsewhere: not known this time.
+            cpu_waited_percent: for how much of the time its threads waited for a CPU, summed over them.
         """
         changes: Changes = ()
         if self._last is not None and seconds <= self._last:
@@ -119,7 +121,9 @@ class Leaks:
             changes += self._settle(seconds, self._open_files, None)
         if processes is not None and self._processes.add(seconds, processes):
             changes += self._settle(seconds, self._processes, None)
-        if cpu_percent is not None and self._cpu.add(seconds, cpu_percent, limits.cpu_percent):
+        if cpu_percent is not None and self._cpu.add(
+            seconds, cpu_percent, limits.cpu_percent, cpu_waited_percent
+        ):
             changes += self._settle(seconds, self._cpu, None)
         return changes
 

@@ -14,10 +14,10 @@ LOSS_SECONDS: Final = 10
 FELT_PART: Final = 0.25
 FELT_MS: Final = 10.0
 """A loss is felt, and told, from this part of the CPU time that the victim uses and this much a second."""
-TOO_MUCH_PART: Final = 0.5
 TOO_MUCH_MS: Final = 20.0
-"""And from these on, those who cause it though they yield are capped: below, a limit costs more than it frees
-(measured, decision 27)."""
+"""And where all who lose such a part lose so much a second together, those who cause it though they yield are
+capped: for less a limit isn't worth its resize. Where many tenants share few CPUs, each uses some
+milliseconds a second."""
 
 
 class Loss(NamedTuple):
@@ -31,12 +31,18 @@ class Loss(NamedTuple):
     used_ms: float = 0.0
 
     @property
-    def felt(self) -> bool:
-        return self.lost_ms >= max(FELT_MS, FELT_PART * self.used_ms)
+    def large(self) -> bool:
+        """For what it uses."""
+        return self.lost_ms >= FELT_PART * self.used_ms
 
     @property
-    def too_much(self) -> bool:
-        return self.lost_ms >= max(TOO_MUCH_MS, TOO_MUCH_PART * self.used_ms)
+    def felt(self) -> bool:
+        return self.large and self.lost_ms >= FELT_MS
+
+
+def too_much(of: Iterable[Loss]) -> bool:
+    """Whether those whose loss is large lose too much together."""
+    return sum(each.lost_ms for each in of if each.large) >= TOO_MUCH_MS
 
 
 def losses(before: Mapping[str, Loss], second: Second, harms: Iterable[Harm]) -> dict[str, Loss]:

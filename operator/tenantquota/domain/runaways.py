@@ -1,4 +1,8 @@
-"""Runaway CPU of one container: high for minutes without a break."""
+"""Runaway CPU of one container: high for minutes without a break.
+
+One that others keep from the CPU makes no break: on a full node a runaway gets its share, and less while it
+yields, but it wants no less.
+"""
 
 from typing import Final
 
@@ -26,9 +30,11 @@ class Cpu:
         "_means",
         "_of",
         "_over",
+        "_since",
         "_stretches",
         "_sum",
         "_under",
+        "_waited",
         "_weight",
         "finding",
     )
@@ -47,10 +53,19 @@ class Cpu:
         self._means = 0.0
         """The sum of those that were over."""
         self._began: float | None = None
-        self._last = self._sum = self._weight = 0.0
+        self._since = 0.0
+        """When the first of them began."""
+        self._last = self._sum = self._waited = self._weight = 0.0
 
-    def add(self, seconds: float, percent: float, limit_percent: float | None) -> bool:
-        """Takes a sample; whether there is something new to judge."""
+    def add(
+        self, seconds: float, percent: float, limit_percent: float | None, waited_percent: float = 0.0
+    ) -> bool:
+        """Takes a sample; whether there is something new to judge.
+
+        Args:
+            waited_percent: for how much of the time since the last sample its threads waited for a CPU,
+                summed over them.
+        """
         began = self._began
         if began is None or seconds - self._last > GAP_SECONDS:
             self._forget()
@@ -58,6 +73,9 @@ class Cpu:
             return False
         elapsed = seconds - self._last  # a sample tells of the time before it
         self._sum += percent * elapsed
+        if waited_percent:
+            whole = 100.0 if limit_percent is None else min(100.0, limit_percent)
+            self._waited += max(0.0, min(waited_percent, whole - percent)) * elapsed
         self._weight += elapsed
         self._last = seconds
         if seconds - began < STRETCH_SECONDS:
@@ -66,12 +84,14 @@ class Cpu:
         whole = 100.0 if limit_percent is None else min(100.0, limit_percent)
         self._bound = self._of * whole / 100
         if mean > self._bound:
+            if not self._over:
+                self._since = began
             self._over, self._under, self._means = self._over + 1, 0, self._means + mean
-        else:
+        elif mean + self._waited / self._weight <= self._bound:
             self._under += 1
             if self.finding is None or self._under >= OVER_STRETCHES:
                 self._over, self._means = 0, 0.0
-        self._began, self._sum, self._weight = seconds, 0.0, 0.0
+        self._began, self._sum, self._waited, self._weight = seconds, 0.0, 0.0, 0.0
         return True
 
     def judge(self, seconds: float) -> Finding | None:
@@ -86,7 +106,7 @@ class Cpu:
         return Finding(
             Kind.CPU,
             stage,
-            was.since_seconds if was is not None else seconds - self._over * STRETCH_SECONDS,
+            was.since_seconds if was is not None else self._since,
             was.at_seconds if was is not None and same else seconds,
             mean * 0.6,
             self._bound,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from tenantquota.domain import weights
+from tenantquota.domain import runtime_work, weights
 from tenantquota.domain.contention import Activity
 from tenantquota.domain.usage import NANOSECONDS, increase
 from tenantquota.node.containers import Container
@@ -21,6 +21,7 @@ class PodUse(NamedTuple):
         kubelets: the CPU weight that the kubelet gives it.
         used_ms: of CPU, in this second.
         resizing: the kubelet is about to change its resources.
+        starting: a container of it is about to start.
     """
 
     path: str
@@ -30,11 +31,13 @@ class PodUse(NamedTuple):
     kubelets: int
     used_ms: float
     resizing: bool = False
+    starting: bool = False
 
 
 def activities_of(containers: Iterable[Container], tick: Tick) -> list[Activity]:
     """Of each tenant, from its containers that were read in this tick."""
     sums: dict[str, list[float]] = {}
+    requested: dict[str, dict[str, int]] = {}  # milli-CPU, by tenant and pod
     throttled = set()
     weight: dict[str, int] = {}
     for container in containers:
@@ -43,21 +46,18 @@ def activities_of(containers: Iterable[Container], tick: Tick) -> list[Activity]
             continue
         owner = container.owner
         of = sums.setdefault(owner.tenant, [0.0, 0.0, 0.0])
+        requested.setdefault(owner.tenant, {})[container.pod_uid] = owner.cpu_request_milli
         weight[owner.tenant] = max(owner.weight, weight.get(owner.tenant, 0))
         elapsed_ns = sample.at_ns - before.at_ns
         used_ns = increase(before.cpu_usage_ns, sample.cpu_usage_ns)
         if not used_ns:
             continue
         of[0] += used_ns / elapsed_ns * 1000
-        if increase(before.nr_throttled, sample.nr_throttled):
+        if container.throttled:
             throttled.add(owner.tenant)
-            continue
-        delay, delay_before = container.run_delays.latest, container.run_delays.previous
-        if delay is None or delay_before is None or delay.at_ns < tick.at_ns:
-            continue
-        # In the seconds that weren't looked at nobody waited (see Sampler), so it is all of this one.
-        of[1] += (delay.run_delay_ns - delay_before.run_delay_ns) / elapsed_ns * 1000
-        of[2] += (delay.timeslices - delay_before.timeslices) / elapsed_ns * NANOSECONDS
+        elif (waits := container.waits()) is not None:
+            of[1] += waits.run_delay_ns / elapsed_ns * 1000
+            of[2] += waits.timeslices / elapsed_ns * NANOSECONDS
     return [
         Activity(
             tenant,
@@ -66,6 +66,7 @@ def activities_of(containers: Iterable[Container], tick: Tick) -> list[Activity]
             max(0.0, waiting_ms),
             max(0.0, dispatches),
             tenant in throttled,
+            float(sum(requested[tenant].values())),
         )
         for tenant, (used_ms, waiting_ms, dispatches) in sums.items()
     ]
@@ -76,14 +77,19 @@ def looked_at(containers: Iterable[Container], tick: Tick) -> list[Container]:
     return [each for each in containers if (delay := each.run_delays.latest) and delay.at_ns >= tick.at_ns]
 
 
-def pods_of(containers: Iterable[Container], version: int) -> dict[str, PodUse]:
-    """By uid, of containers that were read."""
+def pods_of(containers: Iterable[Container], version: int, at_ns: int) -> dict[str, PodUse]:
+    """By uid, of containers that were read.
+
+    Args:
+        at_ns: now.
+    """
     found: dict[str, PodUse] = {}
     for container in containers:
         owner, sample, before = container.owner, container.samples.latest, container.samples.previous
         used_ns = increase(before and before.cpu_usage_ns, sample and sample.cpu_usage_ns) or 0
         former = found.get(container.pod_uid)
         used_ms = used_ns / _MS + (former.used_ms if former is not None else 0.0)
+        starts = runtime_work.starts(owner.starting, (at_ns - container.first_seen_ns) / NANOSECONDS)
         kubelets = weights.kubelet_weight(owner.cpu_request_milli, version=version)
         found[container.pod_uid] = PodUse(
             container.pod_path,
@@ -93,5 +99,6 @@ def pods_of(containers: Iterable[Container], version: int) -> dict[str, PodUse]:
             kubelets,
             used_ms,
             owner.resizing,
+            starts or (former is not None and former.starting),
         )
     return found

@@ -7,7 +7,6 @@ from typing import Final, NamedTuple
 from tenantquota.domain import capping
 from tenantquota.domain.capping import Cap, Consumer, allowance_milli
 from tenantquota.domain.contention import Activity, Harm, Over, Second, told
-from tenantquota.domain.usage import increase
 from tenantquota.domain.yielding import Yield
 from tenantquota.node.containers import Container
 
@@ -90,9 +89,9 @@ class Caps:
         allowances: dict[str, int] = {}
         if second is not None and not second.systems:
             for harm in harms:
-                for tenant, _, _, share_ms in harm.culprits:
-                    pressed[tenant] = told(harm, tenant, self._node)
-                    allowances[tenant] = allowance_milli(second, tenant, share_ms)
+                for of in harm.culprits:
+                    pressed[of.tenant] = told(harm, of.tenant, self._node)
+                    allowances[of.tenant] = allowance_milli(second, of.tenant, of.share_ms)
         before = self._caps
         consumers = _consumers(containers, yields, at_ns)
         self._caps = capping.step(before, yields, pressed, allowances, consumers, now)
@@ -146,7 +145,5 @@ def _consumers(
 
 def _throttled(container: Container, at_ns: int) -> bool:
     """By its own limit, in the second before."""
-    sample, before = container.samples.latest, container.samples.previous
-    if sample is None or before is None or sample.at_ns < at_ns:
-        return False
-    return bool(increase(before.nr_throttled, sample.nr_throttled))
+    sample = container.samples.latest
+    return sample is not None and sample.at_ns >= at_ns and container.throttled

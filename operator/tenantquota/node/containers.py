@@ -13,6 +13,7 @@ from tenantquota.domain.usage import (
     Rates,
     RunDelay,
     Sample,
+    increase,
     rates,
     working_set_bytes,
 )
@@ -46,6 +47,8 @@ class Owner(NamedTuple):
     """Of the whole pod."""
     resizing: bool = False
     """The kubelet is about to change the pod's resources."""
+    starting: bool = False
+    """The kubelet has not said that the container runs, or has ended."""
 
 
 class Owners(Protocol):
@@ -120,6 +123,35 @@ class Container:
             return None
         earliest_ns = latest.at_ns - round((seconds + 0.5) * NANOSECONDS)
         return rates(self.samples.since(earliest_ns)[0], latest)
+
+    @property
+    def throttled(self) -> bool:
+        """Its own quota throttled it between the last two samples."""
+        sample, before = self.samples.latest, self.samples.previous
+        return bool(sample and before and increase(before.nr_throttled, sample.nr_throttled))
+
+    def waits(self) -> RunDelay | None:
+        """How long its threads waited between the last two samples, and how often one got a CPU. None where
+        that isn't known or its own quota throttled it, which the kernel counts as waiting."""
+        return None if self.throttled else self._delayed()
+
+    def kept_from_cpu_ns(self) -> int:
+        """For how long its threads waited between the last two samples, without the time for which its own
+        quota throttled it; 0 where that isn't known. The kernel counts that time by CPU, so that some of it
+        is left where more threads than CPUs were throttled."""
+        sample, before, delayed = self.samples.latest, self.samples.previous, self._delayed()
+        if sample is None or before is None or delayed is None:
+            return 0
+        return max(0, delayed.run_delay_ns - (increase(before.throttled_ns, sample.throttled_ns) or 0))
+
+    def _delayed(self) -> RunDelay | None:
+        sample, delay, before = self.samples.latest, self.run_delays.latest, self.run_delays.previous
+        if sample is None or delay is None or before is None or delay.at_ns < sample.at_ns:
+            return None
+        # In the seconds that weren't looked at nobody waited (see Sampler), so it is all of this one.
+        return RunDelay(
+            delay.at_ns, delay.run_delay_ns - before.run_delay_ns, delay.timeslices - before.timeslices
+        )
 
     def forget(self) -> None:
         """Begins anew: what was read so far has nothing to do with what comes."""

@@ -33,6 +33,11 @@ class Idling:
         """Whether there is something to be looked at in the next second."""
         return bool(self._weights)
 
+    @property
+    def pods(self) -> set[str]:
+        """Directories of the pods of which containers run idle, as far as is known."""
+        return {path.rpartition("/")[0] for path in self._weights}
+
     def count(self, pod_paths: Collection[str]) -> int:
         """How many containers of these pods run idle."""
         return sum(
@@ -43,13 +48,13 @@ class Idling:
     def orders(
         self,
         containers: Collection[Container],
-        idle_pods: Collection[str],
+        idle: Collection[str],
         kubelet_weight: Callable[[Container], int],
     ) -> list[Order]:
         """What must be changed.
 
         Args:
-            idle_pods: by uid, those whose containers are to run idle.
+            idle: by id, those that are to run idle.
             kubelet_weight: what a container is to have that a predecessor left idle, and whose weight is
                 forgotten with it.
         """
@@ -62,16 +67,16 @@ class Idling:
         self._known &= followed.keys()
         self._weights = {path: weight for path, weight in self._weights.items() if path in followed}
         for path, container in followed.items():
-            wanted = container.pod_uid in idle_pods
+            wanted = container.id in idle
             if not wanted and path in self._known and path not in self._weights:
                 continue
             self._known.add(path)
-            idle = self._files.runs_idle(path)
-            if idle:
+            runs_idle = self._files.runs_idle(path)
+            if runs_idle:
                 weight = self._weights.setdefault(path, kubelet_weight(container))
                 if not wanted:
                     given.append(Order(path, weight, weight))
-            elif wanted and idle is not None and (had := self._files.read(path)) is not None:
+            elif wanted and runs_idle is not None and (had := self._files.read(path)) is not None:
                 self._weights[path] = had
                 given.append(Order(path, IDLE, had))
             else:

@@ -66,11 +66,12 @@ class _Watched:
             return
         self._sample = sample
         seconds = sample.at_ns / NANOSECONDS
-        cpu_percent = None
+        cpu_percent, waited_percent = None, 0.0
         if before is not None:
             used_ns = increase(before.cpu_usage_ns, sample.cpu_usage_ns)
             if used_ns is not None:
                 cpu_percent = used_ns * 100 / (sample.at_ns - before.at_ns)
+                waited_percent = container.kept_from_cpu_ns() * 100 / (sample.at_ns - before.at_ns)
             elif before.cpu_usage_ns is not None and sample.cpu_usage_ns is not None:
                 self.leaks.restart(seconds)
         open_files = processes = None
@@ -84,7 +85,9 @@ class _Watched:
             self._limits_of = container.limits
             self._limits = _limits(container.limits)
         memory_bytes = working_set_bytes(sample)
-        self.leaks.observe(seconds, memory_bytes, cpu_percent, open_files, processes, self._limits)
+        self.leaks.observe(
+            seconds, memory_bytes, cpu_percent, open_files, processes, self._limits, waited_percent
+        )
 
 
 def _limits(of: CgroupLimits | None) -> Limits:

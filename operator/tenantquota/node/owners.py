@@ -38,6 +38,8 @@ class Pod(NamedTuple):
     """The same of memory."""
     resizing: bool = False
     """The kubelet is about to change its resources, or has tried and will again."""
+    started: frozenset[str] = frozenset()
+    """Ids of the containers that run or have ended, by the kubelet's word."""
 
 
 class Quota(NamedTuple):
@@ -61,8 +63,8 @@ def read_pod(manifest: Any) -> tuple[str, Pod]:
     """
     try:
         metadata, spec, status = manifest["metadata"], manifest["spec"], manifest.get("status", {})
-        containers = {
-            of["containerID"].rpartition("//")[2]: of["name"]
+        told = {
+            of["containerID"].rpartition("//")[2]: of
             for statuses in _STATUSES
             for of in status.get(statuses) or ()
             if of.get("containerID")
@@ -73,11 +75,12 @@ def read_pod(manifest: Any) -> tuple[str, Pod]:
             metadata["namespace"],
             metadata["name"],
             labels,
-            containers,
+            {container_id: of["name"] for container_id, of in told.items()},
             _is_settled(spec, status),
             0 if ended else _requested(spec, "cpu", parse_cpu_milli),
             0 if ended else _requested(spec, "memory", parse_memory_bytes),
             any(_is_resizing(of) for of in status.get("conditions") or ()),
+            frozenset(container_id for container_id, of in told.items() if _has_started(of)),
         )
         return metadata["uid"], pod
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -110,6 +113,10 @@ def _requested(spec: Any, resource: str, parse: Callable[[str], int]) -> int:
 
 def _is_resizing(condition: Any) -> bool:
     return (condition.get("type"), condition.get("status")) == (RESIZING, "True")
+
+
+def _has_started(status: Any) -> bool:
+    return not {"running", "terminated"}.isdisjoint(status.get("state") or {})
 
 
 def _is_settled(spec: Any, status: Any) -> bool:
@@ -236,6 +243,7 @@ class TenantsPods:
             quota.held,
             pod.memory_request_bytes,
             pod.resizing,
+            container_id not in pod.started,
         )
 
     def _quota_of(self, pod: Pod) -> Quota | None:

@@ -159,14 +159,8 @@ class Stalls:
 
     def _tell(self, harm: Harm) -> None:
         self.findings[harm.resource] += 1
-        audit = {
-            "rule": "NeighbourHarmed",
-            "resource": harm.resource.value,
-            "tenant": harm.victim,
-            "node": self._node,
-            "culprits": [each._asdict() for each in harm.culprits],
-            "window": {"stalledMs": harm.stalled_ms, "quietMs": harm.quiet_ms},
-        }
+        window = {"stalledMs": harm.stalled_ms, "quietMs": harm.quiet_ms}
+        audit = blame.record(harm, self._node, window)
         message = stalls.told(harm, harm.culprits[0], self._node)
         LOG.info("NeighbourHarmed: %s", message, extra={"audit": audit})
 

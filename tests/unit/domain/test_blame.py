@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenantquota.api.stalls import Resource
-from tenantquota.domain.blame import TOLD_SECONDS, Pair, State, step
+from tenantquota.domain.blame import TOLD_SECONDS, Pair, State, record, step
 from tenantquota.domain.dues import OverRequest, OverShare
 from tenantquota.domain.stalls import Harm
 
@@ -84,3 +84,14 @@ class TestStep:
             state, _ = step(state, [], float(second))
 
         assert state == State()
+
+
+def test_the_audit_record_says_who_whom_and_by_what() -> None:
+    assert record(harm(), "n1", {"stalledMs": 100.0}) == {
+        "rule": "NeighbourHarmed",
+        "resource": "io",
+        "tenant": "small",
+        "node": "n1",
+        "culprits": [each._asdict() for each in harm().culprits],
+        "window": {"stalledMs": 100.0},
+    }

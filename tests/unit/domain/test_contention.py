@@ -46,6 +46,22 @@ class TestOverShare:
         assert over.keys() == {"b"}
         assert over["b"].share_ms == pytest.approx(500)
 
+    def test_what_its_pods_request_is_a_tenants_due_whatever_others_want(self) -> None:
+        others = [busy(f"t{number}", 90, 900) for number in range(18)]
+        runaway = busy("runaway", 195, 1000)
+        assert over_share(full(runaway, *others))["runaway"].takes
+
+        over = over_share(full(runaway._replace(requested_ms=199), *others))["runaway"]
+
+        assert over.share_ms == 199
+        assert not over.takes
+
+    def test_who_uses_more_than_its_pods_request_takes_what_is_beyond(self) -> None:
+        over = over_share(full(busy("hog", 1500, 3000)._replace(requested_ms=1400), busy("b", 400, 1000)))
+
+        assert over["hog"].takes
+        assert over["hog"].surplus_ms == 100
+
     def test_what_the_system_uses_is_nobodys_share(self) -> None:
         over = over_share(full(busy("a", 700, 700), busy("b", 300, 10), others_ms=1000))
 

@@ -263,3 +263,68 @@ class TestCpu:
         leaks = Leaks(Thresholds(cpu_percent=30, cpu_seconds=60))
         found = [each for second in range(80) for each in leaks.observe(second, None, 40.0)]
         assert found[-1].stage is Stage.CONFIRMED
+
+    class TestKept:
+        """What others keep from the CPU wants it all the same."""
+
+        LIMITS = Limits(cpu_percent=20)
+        THRESHOLDS = Thresholds(cpu_seconds=60)
+
+        @classmethod
+        def stages(
+            cls, did: Callable[[int], tuple[float, float]], seconds: int
+        ) -> list[tuple[Stage, float, float]]:
+            """
+            Args:
+                did: by second, percent of a core used and waited for.
+            """
+            leaks, found = Leaks(cls.THRESHOLDS), []
+            for second in range(seconds):
+                used, waited = did(second)
+                found += leaks.observe(second, None, used, limits=cls.LIMITS, cpu_waited_percent=waited)
+            return [
+                (each.stage, each.since_seconds, each.at_seconds)
+                for each in found
+                if each.stage is not Stage.SUSPECTED
+            ]
+
+        def test_a_stretch_in_which_it_was_kept_is_no_break(self) -> None:
+            """As it was seen: 37m of 200m for some seconds, after a minute less ten."""
+            starved = self.stages(lambda second: (3.7, 100.0) if 53 <= second < 57 else (19.8, 0.0), 100)
+
+            assert starved == [(Stage.CONFIRMED, 0, 70)]
+
+        def test_one_in_which_it_wanted_little_is(self) -> None:
+            found = self.stages(lambda second: (3.7, 1.0) if 20 < second <= 30 else (19.8, 0.0), 120)
+
+            assert found == [(Stage.CONFIRMED, 30, 90)]
+
+        def test_nor_does_it_end_what_was_found(self) -> None:
+            found = self.stages(lambda second: (19.8, 0.0) if second < 70 else (0.5, 100.0), 200)
+            assert found == [(Stage.CONFIRMED, 0, 60)]
+
+        def test_to_wait_alone_is_no_runaway(self) -> None:
+            assert self.stages(lambda _: (0.5, 400.0), 600) == []
+
+        def test_a_wait_counts_up_to_the_limit(self) -> None:
+            """However many threads wait in one second: in the others it wants less."""
+
+            def did(second: int) -> tuple[float, float]:
+                if 20 < second <= 30:
+                    return (0.5, 800.0) if second == 25 else (15.0, 0.0)
+                return (19.8, 0.0)
+
+            assert self.stages(did, 120) == [(Stage.CONFIRMED, 30, 90)]
+
+        def test_what_it_waited_in_one_stretch_says_nothing_of_the_next(self) -> None:
+            def did(second: int) -> tuple[float, float]:
+                if 10 < second <= 20:
+                    return 0.5, 100.0
+                return (0.5, 0.0) if 20 < second <= 30 else (19.8, 0.0)
+
+            assert self.stages(did, 120) == [(Stage.CONFIRMED, 30, 90)]
+
+        def test_since_is_when_it_first_was_over(self) -> None:
+            found = self.stages(lambda second: (0.5, 100.0) if 10 <= second < 40 else (19.8, 0.0), 120)
+
+            assert found == [(Stage.CONFIRMED, 0, 90)]

@@ -10,9 +10,9 @@ from tenantquota.domain.losses import (
     FELT_PART,
     LOSS_SECONDS,
     TOO_MUCH_MS,
-    TOO_MUCH_PART,
     Loss,
     losses,
+    too_much,
 )
 
 
@@ -26,32 +26,44 @@ def lost(*each: float, used_ms: float = 60.0) -> Loss:
     return found["small"]
 
 
+def loss(lost_ms: float, *, used_ms: float) -> Loss:
+    return Loss(LOSS_SECONDS, lost_ms, used_ms)
+
+
 class TestLosses:
     @given(st.lists(st.floats(0, 1000), min_size=1, max_size=LOSS_SECONDS))
     def test_the_first_seconds_count_alike(self, each: list[float]) -> None:
-        loss = lost(*each)
+        found = lost(*each)
 
-        assert (loss.seconds, loss.used_ms) == (len(each), pytest.approx(60))
-        assert loss.lost_ms == pytest.approx(sum(each) / len(each))
+        assert (found.seconds, found.used_ms) == (len(each), pytest.approx(60))
+        assert found.lost_ms == pytest.approx(sum(each) / len(each))
 
     def test_a_second_is_forgotten_later(self) -> None:
-        loss = lost(1000, *[0] * 100)
+        found = lost(1000, *[0] * 100)
 
-        assert loss.seconds == LOSS_SECONDS
-        assert loss.lost_ms < 1
+        assert found.seconds == LOSS_SECONDS
+        assert found.lost_ms < 1
 
-    @pytest.mark.parametrize(("part", "least_ms"), [(FELT_PART, FELT_MS), (TOO_MUCH_PART, TOO_MUCH_MS)])
-    def test_it_counts_from_a_part_of_what_it_uses_unless_it_is_a_trifle(
-        self, part: float, least_ms: float
-    ) -> None:
-        def counts(lost_ms: float, used_ms: float) -> bool:
-            loss = Loss(LOSS_SECONDS, lost_ms, used_ms)
-            return loss.felt if part == FELT_PART else loss.too_much
-
-        assert counts(least_ms, 1)
-        assert not counts(least_ms - 0.1, 1)
-        assert counts(part * 200, 200)
-        assert not counts(part * 200 - 0.1, 200)
+    def test_it_is_felt_from_a_part_of_what_it_uses_unless_it_is_a_trifle(self) -> None:
+        assert loss(FELT_MS, used_ms=1).felt
+        assert not loss(FELT_MS - 0.1, used_ms=1).felt
+        assert loss(FELT_PART * 200, used_ms=200).felt
+        assert not loss(FELT_PART * 200 - 0.1, used_ms=200).felt
 
     def test_who_is_gone_is_forgotten(self) -> None:
         assert losses({"gone": Loss(3, 50.0, 60.0)}, Second(2000, 0, ()), []) == {}
+
+
+class TestTooMuch:
+    def test_many_small_ones_count_together(self) -> None:
+        assert too_much([loss(TOO_MUCH_MS / 4, used_ms=9)] * 4)
+        assert not too_much([loss(TOO_MUCH_MS / 4, used_ms=9)] * 3)
+
+    def test_a_loss_that_is_small_for_what_is_used_does_not_count(self) -> None:
+        small = loss(FELT_PART * 400 - 0.1, used_ms=400)
+
+        assert not too_much([small] * 10)
+        assert too_much([small, loss(TOO_MUCH_MS, used_ms=0)])
+
+    def test_nobody_loses_nothing(self) -> None:
+        assert not too_much([])

@@ -6,7 +6,7 @@ import pytest
 
 from tenantquota.api.leaks import Kind, Stage
 from tenantquota.domain.findings import Thresholds
-from tenantquota.domain.usage import NANOSECONDS, Processes
+from tenantquota.domain.usage import NANOSECONDS, Processes, RunDelay
 from tenantquota.node.containers import Container
 from tenantquota.node.leaks import LeakWatch
 from tests.unit.node.samples import MI, container, sample
@@ -82,6 +82,35 @@ def test_cpu_is_of_a_core_or_of_the_limit_below_one() -> None:
         watch, of = LeakWatch(), container(cpu_milli=limit_milli)
         live(watch, of, range(320), cpu_milli=cpu_milli)
         assert kinds(watch) == found
+
+
+@pytest.mark.parametrize(
+    ("throttled_ms", "looked", "found"),
+    [
+        (0, True, [Kind.CPU]),
+        pytest.param(480, True, [Kind.CPU], id="by its own quota for half of the time"),
+        pytest.param(900, True, [], id="by its own quota alone, which the kernel counts as waiting too"),
+        pytest.param(0, False, [], id="nobody waited, so that nobody looked"),
+    ],
+)
+def test_who_is_kept_from_the_cpu_wants_it_all_the_same(
+    throttled_ms: int, looked: bool, found: list[Kind]
+) -> None:
+    watch, of = LeakWatch(), container(cpu_milli=500)
+    of.owner = of.owner._replace(thresholds=Thresholds(cpu_seconds=60))
+    used_ns = waited_ns = throttled_ns = times = 0
+    for second in range(1, 86):
+        starved = 20 <= second < 30
+        used_ns += 20_000_000 if starved else 490_000_000
+        waited_ns += 900_000_000 if starved or second == 19 else 0
+        times += starved and bool(throttled_ms)
+        throttled_ns += throttled_ms * 1_000_000 if starved else 0
+        of.samples.append(sample(second, cpu_usage_ns=used_ns, nr_throttled=times, throttled_ns=throttled_ns))
+        if looked or second < 20:
+            of.run_delays.append(RunDelay(second * NANOSECONDS, waited_ns, second))
+        watch.after_tick([of])
+
+    assert kinds(watch) == found
 
 
 def test_a_counter_that_went_back_ends_what_was_found() -> None:

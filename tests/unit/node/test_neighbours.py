@@ -7,6 +7,7 @@ import pytest
 
 from tenantquota.domain.capping import AFTER_SECONDS, FIRST_PATIENCE_SECONDS
 from tenantquota.domain.idling import IDLE
+from tenantquota.domain.runtime_work import MOST_SECONDS
 from tenantquota.domain.usage import NANOSECONDS, RunDelay
 from tenantquota.domain.weights import LIFT, USE_FACTOR, V1_LEAST, kubelet_weight
 from tenantquota.domain.yielding import QUIET_SECONDS
@@ -22,6 +23,8 @@ USED_WEIGHT = kubelet_weight(USE_FACTOR * 64, version=1)
 """Of 60 ms a second, in powers of two."""
 SHARES = 51
 """The kubelet's, for a request of 50m."""
+FEW_SHARES = 8
+"""For one of 8m."""
 
 
 class Files:
@@ -55,11 +58,14 @@ class Files:
 class Node:
     """Containers of one pod each; ``second`` gives what they did, by tenant."""
 
-    def __init__(self, *tenants: str, enforces: bool = True, request_milli: int = 50) -> None:
+    def __init__(
+        self, *tenants: str, enforces: bool = True, request_milli: int = 50, idle_groups: bool = True
+    ) -> None:
         self.at_ns = 100 * NANOSECONDS
         self.idle_ms = 0.0
         self.spare_milli = 700
         self.files = Files()
+        self.files.has_idle = idle_groups
         self.gone: list[Container] = []
         self.containers = {tenant: self._start(tenant, enforces, request_milli) for tenant in tenants}
         self.counters = {tenant: [0, 0, 0, 0] for tenant in tenants}
@@ -126,9 +132,27 @@ class Node:
     def container_weight(self, tenant: str) -> int:
         return self.files.values[self.containers[tenant].path]
 
-    def change(self, tenant: str, *, resizing: bool) -> None:
+    def change(self, tenant: str, *, resizing: bool = False, starting: bool = False) -> None:
         container = self.containers[tenant]
-        container.owner = container.owner._replace(resizing=resizing)
+        container.owner = container.owner._replace(resizing=resizing, starting=starting)
+
+    def replace(self, tenant: str) -> None:
+        """Its container by another one, which is about to start."""
+        former = self.containers[tenant]
+        owner = former.owner._replace(starting=True)
+        self.containers[tenant] = Container(
+            "new", former.pod_uid, owner, self.at_ns, f"{former.pod_path}/new"
+        )
+        self.files.values[self.containers[tenant].path] = SHARES
+        del self.files.values[former.path]
+
+
+def without_room() -> Node:
+    """One where nobody can be lifted."""
+    node = Node("hog", "small", request_milli=8)
+    node.spare_milli = 0
+    node.calm(5)
+    return node
 
 
 @pytest.fixture
@@ -149,63 +173,6 @@ class TestYield:
         assert [each.tenant for each in node.holdings] == ["hog"]
         assert node.weight("small") >= LIFT * node.weight("hog")
         assert node.weight("hog") < SHARES
-
-    def test_it_is_harm_when_it_was_seen_twice(self, node: Node) -> None:
-        node.noise()
-        assert node.holdings[0].victims == ()
-        assert node.holdings[0].message == (
-            "hog is over its share of n1, which is full, wanting 5900 ms/s and using 1900 of its share of"
-            " 1860 ms/s"
-        )
-        node.noise()
-
-        assert node.holdings[0].victims == ("small",)
-        assert node.holdings[0].message.startswith(
-            "hog made small wait 40 µs a dispatch, 5.0 times its quiet"
-        )
-        assert node.neighbours.findings == 1
-
-    def test_a_harm_that_comes_and_goes_is_one(self, node: Node) -> None:
-        told = []
-        for second in range(60):
-            small = (60, 90, 1000) if second % 6 in (0, 1) else (60, 8, 1000)
-            node.second(hog=(1900, 4000, 600), small=small)
-            told.append(node.holdings[0].victims)
-
-        assert told == [(), *[("small",)] * 59]
-        assert node.neighbours.findings == 1
-
-    def test_each_culprit_is_told_of_itself(self) -> None:
-        node = Node("hog", "sow", "small")
-        node.calm(5)
-        for _ in range(2):
-            node.second(hog=(900, 4000, 600), sow=(900, 3000, 600), small=(60, 40, 1000))
-
-        first_words = [each.message.partition(" made")[0] for each in node.holdings]
-        assert first_words == ["hog (and 1 more)", "sow (and 1 more)"]
-
-    def test_who_takes_nothing_is_not_to_blame(self) -> None:
-        node = Node("hog", "sow", "small")
-        node.calm(5)
-        node.second(hog=(900, 4000, 600), sow=(900, 3000, 600), small=(60, 8, 1000))
-        for _ in range(2):
-            node.second(hog=(1800, 4000, 600), sow=(20, 3000, 600), small=(60, 40, 1000))
-
-        assert [(each.tenant, each.victims) for each in node.holdings] == [("hog", ("small",)), ("sow", ())]
-
-    def test_harm_is_judged_from_the_onset_on(self, node: Node) -> None:
-        for _ in range(30):
-            node.second(900, small=(60, 8, 1000))
-        node.noise(2)
-
-        assert node.holdings[0].victims == ("small",)
-
-    def test_a_harm_of_long_ago_is_none_of_today(self, node: Node) -> None:
-        node.noise(2)
-        node.calm(100)
-        node.second(hog=(1900, 4000, 600))
-
-        assert [each.victims for each in node.holdings] == [()]
 
     def test_all_is_given_back(self, node: Node) -> None:
         node.noise(3)
@@ -257,7 +224,8 @@ class TestYield:
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level("INFO")
-        observed, enforced = Node("hog", "small", enforces=False), Node("hog", "small")
+        observed = Node("hog", "small", enforces=False, idle_groups=False)
+        enforced = Node("hog", "small", idle_groups=False)
         records = []
         for node in (observed, enforced):
             caplog.clear()
@@ -275,6 +243,83 @@ class TestYield:
         assert audits(caplog)[0]["tookSeconds"] == 0.003
         assert observed.files.orders == []
         assert enforced.files.orders != []
+
+
+class TestHarm:
+    @pytest.fixture(autouse=True)
+    def before_idle_groups(self, node: Node) -> None:
+        """An older kernel, where weights alone free nobody."""
+        node.files.has_idle = False
+
+    def test_it_is_harm_when_it_was_seen_twice(self, node: Node) -> None:
+        node.noise()
+        assert node.holdings[0].victims == ()
+        assert node.holdings[0].message == (
+            "hog is over its share of n1, which is full, wanting 5900 ms/s and using 1900 of its share of"
+            " 1860 ms/s"
+        )
+        node.noise()
+
+        assert node.holdings[0].victims == ("small",)
+        assert node.holdings[0].message.startswith(
+            "hog made small wait 40 µs a dispatch, 5.0 times its quiet"
+        )
+        assert node.neighbours.findings == 1
+
+    def test_a_harm_that_comes_and_goes_is_one(self, node: Node) -> None:
+        told = []
+        for second in range(60):
+            small = (60, 90, 1000) if second % 6 in (0, 1) else (60, 8, 1000)
+            node.second(hog=(1900, 4000, 600), small=small)
+            told.append(node.holdings[0].victims)
+
+        assert told == [(), *[("small",)] * 59]
+        assert node.neighbours.findings == 1
+
+    def test_each_culprit_is_told_of_itself(self) -> None:
+        node = Node("hog", "sow", "small", idle_groups=False)
+        node.calm(5)
+        for _ in range(2):
+            node.second(hog=(900, 4000, 600), sow=(900, 3000, 600), small=(60, 40, 1000))
+
+        first_words = [each.message.partition(" made")[0] for each in node.holdings]
+        assert first_words == ["hog (and 1 more)", "sow (and 1 more)"]
+
+    def test_who_takes_nothing_is_not_to_blame(self) -> None:
+        node = Node("hog", "sow", "small", idle_groups=False)
+        node.calm(5)
+        node.second(hog=(900, 4000, 600), sow=(900, 3000, 600), small=(60, 8, 1000))
+        for _ in range(2):
+            node.second(hog=(1800, 4000, 600), sow=(20, 3000, 600), small=(60, 40, 1000))
+
+        assert [(each.tenant, each.victims) for each in node.holdings] == [("hog", ("small",)), ("sow", ())]
+
+    def test_who_yields_is_no_victim_of_another_who_does(self) -> None:
+        node = Node("hog", "sow", "small", idle_groups=False)
+        for _ in range(5):
+            node.second(1000, contended=False, small=(50, 8, 1000), sow=(50, 8, 1000))
+        node.second(hog=(900, 4000, 600), sow=(900, 3000, 600), small=(60, 8, 1000))
+        for _ in range(20):
+            node.second(hog=(1800, 4000, 600), sow=(20, 3000, 600), small=(60, 8, 1000))
+
+        assert [(each.tenant, each.victims, each.caps) for each in node.holdings] == [
+            ("hog", (), ()),
+            ("sow", (), ()),
+        ]
+
+    def test_harm_is_judged_from_the_onset_on(self, node: Node) -> None:
+        for _ in range(30):
+            node.second(900, small=(60, 8, 1000))
+        node.noise(2)
+
+        assert node.holdings[0].victims == ("small",)
+
+    def test_a_harm_of_long_ago_is_none_of_today(self, node: Node) -> None:
+        node.noise(2)
+        node.calm(100)
+        node.second(hog=(1900, 4000, 600))
+
+        assert [each.victims for each in node.holdings] == [()]
 
 
 class TestLift:
@@ -342,17 +387,53 @@ class TestIdle:
         node.noise()
         node.change("hog", resizing=True)
         node.noise()
-        assert (node.container_weight("hog"), node.weight("hog")) == (SHARES, V1_LEAST)
+        assert (node.container_weight("hog"), node.weight("hog")) == (SHARES, SHARES)
         node.change("hog", resizing=False)
         node.noise()
 
-        assert node.container_weight("hog") == IDLE
+        assert (node.container_weight("hog"), node.weight("hog")) == (IDLE, V1_LEAST)
 
-    def test_not_while_it_is_capped_which_is_a_resize(self, node: Node) -> None:
-        node.noise(int(AFTER_SECONDS) + 1)
+    def test_a_resize_without_end_leaves_the_least_weight(self, node: Node) -> None:
+        node.noise()
+        node.change("hog", resizing=True)
+        node.noise(int(MOST_SECONDS))
+        assert node.weight("hog") == SHARES
+        node.noise()
+
+        assert (node.container_weight("hog"), node.weight("hog")) == (SHARES, V1_LEAST)
+
+    def test_not_while_it_starts(self, node: Node) -> None:
+        node.noise()
+        node.replace("hog")
+        node.noise(2)
+        assert (node.container_weight("hog"), node.weight("hog")) == (SHARES, SHARES)
+        node.change("hog", starting=False)
+        node.noise()
+
+        assert (node.container_weight("hog"), node.weight("hog")) == (IDLE, V1_LEAST)
+
+    def test_a_start_without_end_leaves_the_least_weight(self, node: Node) -> None:
+        node.noise()
+        node.replace("hog")
+        node.noise(int(MOST_SECONDS))
+
+        assert (node.container_weight("hog"), node.weight("hog")) == (SHARES, V1_LEAST)
+
+    def test_one_of_many_tenants_that_starts_waits_for_its_lift_as_ever(self, node: Node) -> None:
+        node.noise()
+        node.change("small", starting=True)
+        node.noise(2)
+
+        assert node.weight("small") == USED_WEIGHT
+
+    def test_not_while_it_is_capped_which_is_a_resize(self) -> None:
+        node = without_room()
+        node.noise(int(AFTER_SECONDS))
+        assert node.container_weight("hog") == IDLE
+        node.noise()
 
         assert node.holdings[0].caps
-        assert (node.container_weight("hog"), node.weight("hog")) == (SHARES, V1_LEAST)
+        assert (node.container_weight("hog"), node.weight("hog")) == (FEW_SHARES, V1_LEAST)
 
     def test_whoever_is_only_observed_does_not(self) -> None:
         node = Node("hog", "small", enforces=False)
@@ -425,6 +506,11 @@ class TestCap:
     """Of what the system leaves two tenants of two CPUs."""
     CAPPED = (CappedContainer("uid-hog", "main", HALF_MILLI),)
 
+    @pytest.fixture(autouse=True)
+    def before_idle_groups(self, node: Node) -> None:
+        """An older kernel, where weights alone free nobody."""
+        node.files.has_idle = False
+
     def test_who_is_waited_for_though_it_yields_is_capped(self, node: Node) -> None:
         node.noise(int(AFTER_SECONDS))
         assert node.holdings[0].caps == ()
@@ -447,9 +533,19 @@ class TestCap:
         assert node.holdings[0].victims == ("small",)
         assert node.holdings[0].caps == ()
 
+    def test_the_reason_is_one_that_loses_much_for_what_it_uses(self) -> None:
+        node = Node("hog", "small", "worker", idle_groups=False)
+        for _ in range(5):
+            node.second(1000, contended=False, small=(50, 8, 1000), worker=(500, 8, 1000))
+        for _ in range(int(AFTER_SECONDS) + 1):
+            node.second(hog=(1400, 4000, 600), small=(60, 40, 1000), worker=(500, 40, 1000))
+
+        assert node.holdings[0].caps != ()
+        assert "made small wait" in node.holdings[0].message
+
     def test_nobody_is_capped_for_a_second_in_which_requests_coincide(self, node: Node) -> None:
         for second in range(60):
-            small = (60, 120, 1000) if second % 10 == 0 else (60, 8, 1000)
+            small = (60, 80, 1000) if second % 10 == 0 else (60, 8, 1000)
             node.second(hog=(1800, 4000, 600), small=small)
             caps = [each.caps for each in node.holdings]
             assert caps == [()], f"after {second} s"
@@ -460,7 +556,7 @@ class TestCap:
         node.noise()
 
         assert [each.caps for each in node.holdings] == [()]
-        assert {loss.seconds for loss in node.neighbours._losses.values()} == {1}
+        assert {loss.seconds for loss in node.neighbours._harms._losses.values()} == {1}
 
     def test_nobody_is_capped_by_whom_yielding_frees_the_others(self, node: Node) -> None:
         node.noise(2)
@@ -522,6 +618,98 @@ class TestCap:
         assert (uncapped["rule"], uncapped["newMilli"]) == ("TenantNoLongerCapped", {})
 
 
+class TestRelief:
+    """Whom weights free waits for others: nobody is named or capped for it."""
+
+    def test_nobody_is_named_or_capped_while_weights_do_their_work(self, node: Node) -> None:
+        node.noise(60)
+
+        assert [(each.victims, each.caps) for each in node.holdings] == [((), ())]
+        assert node.holdings[0].message == (
+            "hog is over its share of n1, which is full, wanting 5900 ms/s and using 1900 of its share of"
+            " 1860 ms/s"
+        )
+
+    def test_who_seldom_works_is_free_by_the_weight_it_has(self, node: Node) -> None:
+        for second in range(60):
+            small = (60, 60, 1000) if second % 3 == 0 else (0, 0, 0)
+            node.second(hog=(1900, 4000, 600), small=small)
+            found = [(each.victims, each.caps) for each in node.holdings]
+            assert found == [((), ())], f"after {second} s"
+
+    def test_a_hog_that_hardly_runs_takes_nobodys_freedom(self) -> None:
+        node = Node("hog", "sow", "small")
+        node.calm(5)
+        node.second(hog=(900, 4000, 600), sow=(900, 3000, 600), small=(60, 8, 1000))
+        node.change("sow", resizing=True)
+        for _ in range(20):
+            node.second(hog=(1800, 4000, 600), sow=(5, 3000, 600), small=(60, 40, 1000))
+
+        assert [(each.tenant, each.victims) for each in node.holdings] == [("hog", ()), ("sow", ())]
+
+    def test_many_who_lose_little_each_are_too_many(self) -> None:
+        quiet = [f"quiet{number}" for number in range(5)]
+        node = Node("hog", *quiet, request_milli=8)
+        node.spare_milli = 0
+        for _ in range(5):
+            node.second(1000, contended=False, **dict.fromkeys(quiet, (9, 0.5, 100)))
+        for _ in range(int(AFTER_SECONDS) + 1):
+            node.second(hog=(1900, 4000, 600), **dict.fromkeys(quiet, (9, 6, 100)))
+
+        assert node.holdings[0].victims == ()
+        assert node.holdings[0].caps != ()
+
+    def test_a_lift_that_is_bounded_does_not(self) -> None:
+        node = without_room()
+        node.noise(int(AFTER_SECONDS) + 1)
+
+        assert node.holdings[0].caps != ()
+
+    def test_a_hog_that_is_resized_runs_beside_its_victims(self, node: Node) -> None:
+        node.noise(5)
+        node.change("hog", resizing=True)
+        for _ in range(int(AFTER_SECONDS)):
+            node.second(hog=(1900, 4000, 600), small=(60, 80, 1000))
+
+        assert node.holdings[0].caps != ()
+
+    def test_nobody_is_capped_for_what_starts(self, node: Node) -> None:
+        node.noise(2)
+        for _ in range(30):
+            node.replace("hog")
+            node.counters["hog"] = [0, 0, 0, 0]
+            for _ in range(2):
+                node.second(hog=(1900, 4000, 600), small=(60, 80, 1000))
+
+        assert [(each.tenant, each.caps) for each in node.holdings] == [("hog", ())]
+
+    def test_what_was_lost_while_it_was_resized_is_soon_forgotten(self, node: Node) -> None:
+        node.noise(int(AFTER_SECONDS))
+        node.change("hog", resizing=True)
+        node.noise()
+        node.change("hog", resizing=False)
+        node.noise(60)
+
+        assert [each.caps for each in node.holdings] == [()]
+
+    def test_weights_that_could_not_be_written_free_nobody(self, node: Node) -> None:
+        node.files.broken = True
+        node.noise(2)
+        assert node.holdings[0].victims == ("small",)
+        node.files.broken = False
+        node.noise(60)
+
+        assert node.holdings[0].victims == ()
+
+    def test_a_hog_of_another_class_is_not_held_by_weights(self, node: Node) -> None:
+        path = "kubepods/pod-hog/hog"
+        node.containers["hog"].path = path
+        node.files.values |= {path: SHARES, "kubepods/pod-hog": SHARES}
+        node.noise(int(AFTER_SECONDS) + 1)
+
+        assert node.holdings[0].caps != ()
+
+
 class TestEnds:
     def test_gives_back_when_it_stops(self, node: Node) -> None:
         node.noise(2)
@@ -559,7 +747,9 @@ class TestEnds:
         node.calm(100)
 
         remembered = {
-            name: value for name, value in vars(node.neighbours).items() if isinstance(value, dict | set)
+            name: value
+            for name, value in (vars(node.neighbours) | vars(node.neighbours._harms)).items()
+            if isinstance(value, dict | set)
         }
         assert not any(remembered.values()), remembered
         assert not node.neighbours._state.yields

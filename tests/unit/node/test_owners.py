@@ -12,7 +12,7 @@ from tests.unit.node.apiserver import Manifest, pod, quota
 
 
 def acme(name: str, uid: str = "u1") -> Owner:
-    return Owner("acme", "ns-acme", f"agent-{uid}", name)
+    return Owner("acme", "ns-acme", f"agent-{uid}", name, starting=not name)
 
 
 def requesting(cpu: str, **fields: Any) -> Manifest:
@@ -78,13 +78,31 @@ class TestPods:
     def test_resizing_is_what_the_kubelet_works_on(self, conditions: Any, resizing: bool) -> None:
         manifest = pod("u1", "a")
         manifest["status"]["conditions"] = conditions
-        pods, quotas = Index[Pod](), Index[Quota]()
-        pods.put(*read_pod(manifest))
-        quotas.put(*read_quota(quota("q1", "acme")))
-        owner = TenantsPods(pods, quotas).owner_of("u1", "a")
+        joined = Joined(quota("q1", "acme"))
+        joined.put(manifest)
+        owner = joined.owner_of("u1", "a")
 
         assert owner is not None
         assert owner.resizing is resizing
+
+    @pytest.mark.parametrize(
+        ("state", "starting"),
+        [
+            ({"running": {"startedAt": "2026-01-01T00:00:00Z"}}, False),
+            ({"terminated": {"exitCode": 1}}, False),
+            ({"waiting": {"reason": "ContainerCreating"}}, True),
+            (None, True),
+        ],
+    )
+    def test_a_container_starts_until_the_kubelet_says_that_it_runs(self, state: Any, starting: bool) -> None:
+        manifest = pod("u1", "a", "b")
+        manifest["status"]["containerStatuses"][0]["state"] = state
+        joined = Joined(quota("q1", "acme"))
+        joined.put(manifest)
+        owner = joined.owner_of("u1", "a")
+
+        assert owner is not None
+        assert owner.starting is starting
 
     @pytest.mark.parametrize(
         "manifest",
