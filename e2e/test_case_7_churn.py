@@ -37,6 +37,9 @@ WARM_UP_ROUNDS = 4
 GROWTH_PERCENT = 5.0
 GROWTH_ROUNDS = 100
 """Over so many rounds, memory may grow by so much of its level."""
+SETTLING_BYTES = 256 << 10
+"""What fewer rounds may add besides: an allocator goes on settling for longer than they last. Measured on a
+node agent that stays flat: 8 KiB a round in the first ten rounds, for sure; nothing in most later tens."""
 MIB = 1 << 20
 DEADLINE_SECONDS = 60
 FINISHED_SECONDS = 1
@@ -173,11 +176,18 @@ def chart(of: Churn, tenant_count: int) -> Chart:
 
 @pytest.mark.parametrize("part", ["controller", "node agent, node", "node agent, weights"])
 def test_memory_is_flat(churn: Churn, record: Recorder, part: str) -> None:
-    """Anonymous memory doesn't grow with the tenants that came and went, beyond its noise."""
+    """Anonymous memory doesn't grow with the tenants that came and went, beyond its noise.
+
+    The short form sees what leaks tens of KiB a round; what leaves any object in the node agent, a unit test
+    finds (``tests/unit/node/test_churn.py``).
+    """
     found = trend(churn.memory_bytes[part])
     rounds = len(churn.memory_bytes[part])
     record.figures[f"trend of {part}, bytes a round"] = asdict(found)
-    grown, surely = (found.percent_of_level(slope, GROWTH_ROUNDS) for slope in (found.slope, found.least))
+    settling = 0.0 if rounds >= GROWTH_ROUNDS else SETTLING_BYTES / rounds
+    grown, surely = (
+        found.percent_of_level(slope, GROWTH_ROUNDS) for slope in (found.slope, found.least - settling)
+    )
     record.notes.append(
         f"{part}: {found.level / MIB:.1f} MiB, {found.slope / 1024:+.1f} KiB a round"
         f" ({found.least / 1024:+.1f} to {found.most / 1024:+.1f}), from {rounds} rounds"
