@@ -14,6 +14,9 @@ DECLARED_ANNOTATION: Final = f"{GROUP}/declared-resources"
 ``{container: {"limits": {...}, "requests": {...}}}``. What comes back when the quota is deleted, and the
 ceiling when the quota is raised. Written at admission or adoption, kept from then on."""
 
+ASKED_AGAIN_ANNOTATION: Final = f"{GROUP}/resize-asked-again"
+"""On a pod whose resize the kubelet couldn't do: when it was last had to try again."""
+
 CORRELATION_ANNOTATION: Final = f"{GROUP}/correlation-id"
 """On an Event about a decision: the ``correlationId`` of its records in the audit log."""
 

@@ -12,7 +12,7 @@ from tenantquota.domain.limits import kept_limits
 from tenantquota.domain.model import FinishedPod, Pod, Quota
 from tenantquota.domain.resizes import PodPlan
 from tenantquota.kube.client import Client, GoneError, KubeError, RefusedError
-from tenantquota.kube.writing import adopt_pod, evict_pod, release_pod, resize_pod, write_budget
+from tenantquota.kube.writing import adopt_pod, evict_pod, release_pod, resize_pod, touch_pod, write_budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,21 @@ class Actor:
     async def release(self, plans: Iterable[PodPlan]) -> list[Result]:
         """Gives pods back what they declare, then lets them go."""
         return list(await asyncio.gather(*(self._step(plan, None) for plan in plans)))
+
+    async def ask_again(self, pods: Iterable[Pod], now: str) -> list[str]:
+        """Has the kubelet try pods' resizes again; what went wrong, for people."""
+
+        async def one(pod: Pod) -> str | None:
+            async with self.slots:
+                try:
+                    await touch_pod(self.client, pod, now)
+                except GoneError:
+                    return None
+                except KubeError as error:
+                    return f"pod {pod.namespace}/{pod.name}: {error}"
+                return None
+
+        return [problem for problem in await asyncio.gather(*map(one, pods)) if problem]
 
     async def budgets(self, namespace: str, changes: Iterable[BudgetChange]) -> dict[str, str]:
         """Writes and deletes ResourceQuotas; what went wrong, by the ResourceQuota's name, for people."""

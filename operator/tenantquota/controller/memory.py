@@ -43,6 +43,9 @@ class Memory:
     """Quota's uid → when any of these last changed, or the controller first saw the hold."""
     fits_since: dict[str, float] = field(default_factory=dict)
     """Quota's uid → since when its sum of CPU has been well within the budget."""
+    asked: dict[str, float] = field(default_factory=dict)
+    """Pod's uid → when its last resize was sent, or the kubelet last had to try it again (monotonic
+    seconds)."""
     removed: dict[str, float] = field(default_factory=dict)
     """Finished pod's uid → when its removal was last asked for (monotonic seconds)."""
     gone: set[str] = field(default_factory=set)
@@ -155,6 +158,7 @@ class Memory:
             self.caps_changed,
             self.hold_changed,
             self.fits_since,
+            self.asked,
             self.removed,
         ):
             for uid in remembered.keys() - alive:

@@ -92,6 +92,9 @@ class Reconciler:
             restart_seconds={
                 quota.uid: seconds for quota in quotas if (seconds := self._since_restart(quota)) is not None
             },
+            asked_seconds={
+                pod.uid: now - self.memory.asked[pod.uid] for pod in pods if pod.uid in self.memory.asked
+            },
             finished=tuple(self.views.finished.get(namespace, ())),
             finished_seconds=self._finished_seconds(namespace, now),
             system=namespace in self.system_namespaces,
@@ -143,6 +146,7 @@ class Reconciler:
         plan = await self._note_hold(plan, expires)
         results = await self.actor.hold(plan.acts, plan.quota)
         self._remember(results)
+        await self._ask_again(plan)
         now = self.now()
         plan, restarted = await self._restart(plan)
         cleaned = await self._clean(plan, now)
@@ -154,6 +158,14 @@ class Reconciler:
         problems = [budget_problem] if budget_problem else []
         problems += [f"{r.plan.pod.name}: {r.message}" for r in results if r.outcome is Outcome.FAILED]
         await self._publish(plan.quota, status_of(plan, problems, decisions, now, expires), decisions)
+
+    async def _ask_again(self, plan: QuotaPlan) -> None:
+        """Of what is no decision, and only makes one come true sooner, nothing is told but that it fails."""
+        for pod in plan.asks:
+            self.memory.asked[pod.uid] = self.monotonic()
+        for problem in await self.actor.ask_again(plan.asks, self.now()):
+            self.metrics.api_errors.labels("ask_again").inc()
+            _log.warning("the kubelet can't be asked again: %s", problem)
 
     async def _restart(self, plan: QuotaPlan) -> tuple[QuotaPlan, list[Decision]]:
         """Evicts the pod whose turn it is; the plan with what the status is to say of that, and what is
@@ -230,7 +242,7 @@ class Reconciler:
                 self.metrics.resizes.labels(result.plan.rule.value, result.outcome.value).inc()
             if result.generation:
                 self.memory.written_generation[uid] = result.generation
-                self.memory.resized[uid] = now
+                self.memory.resized[uid] = self.memory.asked[uid] = now
                 self.memory.unread[uid] = result.generation, result.plan.rule
                 if result.plan.nudge:
                     self.memory.nudges[uid] = result.generation, now

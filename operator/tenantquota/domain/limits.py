@@ -12,6 +12,8 @@ from tenantquota.domain.model import ContainerQuota, Pod, QosClass, Resources
 DEFAULT_REQUEST_DIVISOR: Final = 10
 """Where neither pod nor quota says it, a request is a tenth of the limit: agents burst (peak to mean 15 in
 public traces), so larger ones would only leave nodes empty."""
+MIN_CPU_LIMIT_MILLI: Final = 10
+"""The kernel's least quota of 1 ms in the kubelet's period of 100 ms; lower limits take effect as this."""
 
 
 def decide_container(
@@ -82,6 +84,15 @@ def below_cpu_limit(request_milli: int, limit_milli: int) -> int:
 def lower(declared: int | None, quota: int) -> int:
     """A declared limit of 0 is none: the kubelet writes no limit for it."""
     return min(declared, quota) if declared else quota
+
+
+def same_cpu_limit(one: Resources, other: Resources) -> bool:
+    """Whether the CPU limits of both take the same effect."""
+    return _effective(one.cpu_limit_milli) == _effective(other.cpu_limit_milli)
+
+
+def _effective(limit_milli: int | None) -> int | None:
+    return max(MIN_CPU_LIMIT_MILLI, limit_milli) if limit_milli else None
 
 
 def _request(declared: int | None, quota: int | None, limit: int) -> int:

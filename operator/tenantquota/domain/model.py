@@ -100,6 +100,8 @@ class Container:
     spec: Resources
     actual: Resources | None
     """What the kubelet says is in force (``containerStatuses[].resources``); None before the start."""
+    begun_anew: bool = False
+    """It has ended before, or couldn't be started."""
 
 
 @dataclass(frozen=True, slots=True)

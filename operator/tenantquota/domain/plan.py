@@ -25,6 +25,7 @@ from tenantquota.domain.reports import (
 from tenantquota.domain.resizes import PodPlan, Setback, State, plan_pod, plan_release
 from tenantquota.domain.selectors import claim
 from tenantquota.domain.truth import Witness, hold_against
+from tenantquota.domain.unread_usage import ASK_AGAIN_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ class Observation:
     """Quota's uid → how long ago things happened to the hold for its CPU budget."""
     restart_seconds: Mapping[str, float] = field(default_factory=dict)
     """Quota's uid → since the last attempt to evict one of its pods, where there was one."""
+    asked_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Pod's uid → since when its last resize was sent, or the kubelet last had to try it again."""
     finished: tuple[FinishedPod, ...] = ()
     finished_seconds: Mapping[str, float] = field(default_factory=dict)
     """Uid of a finished pod → since when it is; without those that are being removed."""
@@ -55,6 +58,10 @@ class Observation:
 
     def witness(self, pod: Pod) -> Witness:
         return self.witnesses.get(pod.uid, _NOBODY)
+
+    def asks_again(self, pod: Pod) -> bool:
+        """The kubelet may be asked again to do what it refused for the pod."""
+        return self.asked_seconds.get(pod.uid, inf) >= ASK_AGAIN_SECONDS
 
 
 _NOBODY: Final = Witness()
@@ -66,6 +73,8 @@ class QuotaPlan:
 
     quota: Quota
     pods: tuple[PodPlan, ...] = ()
+    asks: tuple[Pod, ...] = ()
+    """The pods whose resize the kubelet is to be had to try again."""
     overlaps: tuple[tuple[Pod, tuple[str, ...]], ...] = ()
     usage: Usage | None = None
     """What the status is to show as used."""
@@ -116,6 +125,7 @@ class QuotaPlan:
             self.containment.again_seconds,
             self.restarts.again_seconds,
             self.cleanup.again_seconds,
+            ASK_AGAIN_SECONDS if self.quota.enforces and any(plan.unread for plan in self.pods) else None,
         )
         return tuple(seconds for seconds in due if seconds is not None)
 
@@ -182,9 +192,11 @@ def _plan_quota(
         step = attribute(containment.attribute(step), cpu, before.caps if before else {})
         return _awaited(hold_against(seen.witness(pod), step), seen.stale)
 
+    plans = tuple(map(plan, pods))
     return QuotaPlan(
         quota,
-        tuple(plan(pod) for pod in pods),
+        plans,
+        tuple(each.pod for each in plans if each.unread and quota.enforces and seen.asks_again(each.pod)),
         overlaps,
         usage_to_show(use_of(accounts), quota.status.usage, seen.usage_seconds.get(quota.uid, inf)),
         tuple(account for _, account in sorted(known.items()) if account.stale),

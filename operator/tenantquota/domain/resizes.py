@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from tenantquota.domain.limits import capped, contained, decide_container, restore_container
+from tenantquota.domain.limits import capped, contained, decide_container, restore_container, same_cpu_limit
 from tenantquota.domain.model import Container, Pod, QosClass, Quota, Resources
+from tenantquota.domain.unread_usage import cpu_first, is_unread
 
 MEMORY_RETRY_SECONDS: Final = 10.0
 """How often a limit that stands above its target because of usage is tried further down: the kubelet's own
@@ -24,8 +25,6 @@ REFUSAL_RETRY_SECONDS: Final = 30.0
 """How often a resize is tried again that the API server refused for another reason."""
 MEMORY_HEADROOM_BYTES: Final = 16 * 2**20
 """Room above usage when a limit is stepped down to it, at least; a sixteenth of usage where that is more."""
-MIN_CPU_LIMIT_MILLI: Final = 10
-"""The kernel's least quota of 1 ms in the kubelet's period of 100 ms; lower limits take effect as this."""
 
 
 class Rule(StrEnum):
@@ -112,6 +111,8 @@ class PodPlan:
     """The change only has the kubelet write the cgroup files anew; the next one asks for what is decided."""
     confirmed: bool = False
     """The node's agent says that each running container's cgroup holds what the kubelet was asked for."""
+    unread: bool = False
+    """The kubelet couldn't read what memory is in use, and may at its next attempt (``unread_usage``)."""
     message: str = ""
 
 
@@ -193,8 +194,7 @@ def holds(container: Container, decided: Resources) -> bool:
     actual = container.actual
     return (
         actual is not None
-        and max(MIN_CPU_LIMIT_MILLI, actual.cpu_limit_milli or 0)
-        == max(MIN_CPU_LIMIT_MILLI, decided.cpu_limit_milli or 0)
+        and same_cpu_limit(actual, decided)
         and actual.memory_limit_bytes == decided.memory_limit_bytes
     )
 
@@ -243,11 +243,13 @@ def _towards(
         state, around = _AROUND[setback.kind]
         target, message = around(pod, decided, setback), setback.message
         rule = _RULE_AROUND.get(setback.kind, rule)
+    target = cpu_first(pod, target)
     plan = PodPlan(pod, state, decided, rule=rule, adopt=adopt, message=message)
     if change := {c.name: target[c.name] for c in pod.containers if c.spec != target[c.name]}:
         return replace(plan, state=State.CHANGE if setback is None else state, change=change)
     if setback is None and not _through(pod, decided):
-        return replace(plan, state=State.RESIZING, message=pod.pending.message if pod.pending else "")
+        message = pod.pending.message if pod.pending else ""
+        return replace(plan, state=State.RESIZING, message=message, unread=is_unread(pod))
     return plan
 
 

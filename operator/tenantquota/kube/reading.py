@@ -168,9 +168,10 @@ def _containers(spec: Body, status: Body) -> Iterable[Container]:
         ("containers", "containerStatuses", False),
         ("initContainers", "initContainerStatuses", True),
     ):
+        entries = {entry["name"]: entry for entry in status.get(statuses) or ()}
         running = {
-            entry["name"]: entry["resources"]
-            for entry in status.get(statuses) or ()
+            name: entry["resources"]
+            for name, entry in entries.items()
             if "running" in (entry.get("state") or {}) and "resources" in entry
         }
         for container in spec.get(field) or ():
@@ -182,6 +183,7 @@ def _containers(spec: Body, status: Body) -> Iterable[Container]:
                 sidecar,
                 read_resources(container.get("resources") or {}),
                 read_resources(actual) if actual is not None else None,
+                begun_anew=bool(entries.get(container["name"], {}).get("restartCount")),
             )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tenantquota.api.names import (
     API_VERSION,
+    ASKED_AGAIN_ANNOTATION,
     DECLARED_ANNOTATION,
     GROUP,
     MANAGED_BY_LABEL,
@@ -70,8 +71,13 @@ async def release_pod(client: Client, pod: Pod, *, forget: bool) -> None:
     """Takes the tenant label away, and the record of what the pod declares where it can be forgotten."""
     metadata: dict[str, Any] = {"labels": {TENANT_LABEL: None}}
     if forget:
-        metadata["annotations"] = {DECLARED_ANNOTATION: None}
+        metadata["annotations"] = {DECLARED_ANNOTATION: None, ASKED_AGAIN_ANNOTATION: None}
     await _patch_metadata(client, pod, metadata)
+
+
+async def touch_pod(client: Client, pod: Pod, now: str) -> None:
+    """Changes an annotation and nothing else: at a pod that changes the kubelet looks again at once."""
+    await _patch_metadata(client, pod, {"annotations": {ASKED_AGAIN_ANNOTATION: now}})
 
 
 async def _patch_metadata(client: Client, pod: Pod, metadata: Mapping[str, Any]) -> None:

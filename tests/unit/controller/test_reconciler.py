@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from prometheus_client import CollectorRegistry
 
+from tenantquota.api.names import ASKED_AGAIN_ANNOTATION
 from tenantquota.controller.acting import Actor
 from tenantquota.controller.heartbeats import Heartbeats
 from tenantquota.controller.memory import Memory
@@ -16,13 +17,14 @@ from tenantquota.controller.moments import later
 from tenantquota.controller.reconciler import Reconciler
 from tenantquota.controller.views import Views
 from tenantquota.domain.cpu_budget import HOLD_SECONDS
-from tenantquota.domain.model import Pod
+from tenantquota.domain.model import PendingResize, Pod
 from tenantquota.domain.reporting import HOLD_PERIOD_SECONDS
 from tenantquota.domain.reports import NodeReport, Reported
+from tenantquota.domain.unread_usage import ASK_AGAIN_SECONDS
 from tenantquota.kube.client import Client, UnavailableError
 from tenantquota.kube.reading import read_quota
 from tenantquota.metrics import ControllerMetrics
-from tests.unit.domain.builders import MI, held, res
+from tests.unit.domain.builders import MI, container, held, pod, res
 
 START = "2026-01-01T00:00:00.000000Z"
 IN_FORCE = res(500, 128, 50, 32)
@@ -52,6 +54,8 @@ class World:
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """Last part of the path, and body."""
     resizes_fail: bool = False
+    unreachable: str = ""
+    """The pod of which nothing can be written but its resources."""
     wanted: dict[str, int] = field(default_factory=lambda: {"a": 900, "b": 900, "light": 50})
 
     def __post_init__(self) -> None:
@@ -78,7 +82,7 @@ class World:
 
     async def request(self, method: str, path: str, body: Any = None, **_: Any) -> dict[str, Any]:
         what = path.rpartition("/")[2]
-        if what == "resize" and self.resizes_fail:
+        if what == self.unreachable or (what == "resize" and self.resizes_fail):
             raise UnavailableError("no answer")
         self.requests.append((what, body))
         if what == "status":
@@ -235,6 +239,45 @@ async def test_observe_writes_the_same_hold_and_resizes_nobody() -> None:
         "Observe",
         "Observed",
     )
+
+
+def unread() -> dict[str, Pod]:
+    """A pod for whose memory limit the kubelet can't read what is in use."""
+    pending = PendingResize("Error", 'cannot decrease memory limits: missing container "agent" memory usage')
+    asked = container(IN_FORCE, replace(IN_FORCE, memory_limit_bytes=None), begun_anew=True)
+    return {"a": pod(asked, declared={"agent": IN_FORCE}, tenant="acme", name="a", pending=pending)}
+
+
+async def test_the_kubelet_is_asked_again_once_a_second() -> None:
+    world = World(pods=unread())
+    for after_seconds, times in ((0, 1), (0.5, 1), (0.5, 2), (1, 3)):
+        assert await world.look_without_report(after_seconds) == ASK_AGAIN_SECONDS
+        asked = [body["metadata"] for what, body in world.requests if what == "a"]
+        assert len(asked) == times
+    assert {each["annotations"][ASKED_AGAIN_ANNOTATION] for each in asked} == {
+        later(START, seconds) for seconds in (0, 1, 2)
+    }
+    assert {each["uid"] for each in asked} == {"uid-a"}
+
+
+async def test_a_resize_that_was_just_sent_is_no_reason_to_ask() -> None:
+    world = World(pods=unread())
+    world.reconciler.memory.asked["uid-a"] = world.seconds
+    await world.look_without_report(0.9)
+    assert "a" not in [what for what, _ in world.requests]
+
+
+async def test_who_observes_asks_nobody() -> None:
+    world = World(enforcement="Observe", pods=unread())
+    assert await world.look_without_report() is None
+    assert "a" not in [what for what, _ in world.requests]
+
+
+async def test_a_kubelet_that_cannot_be_asked_holds_up_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(pods=unread(), unreachable="a")
+    await world.look_without_report()
+    assert world.status["phase"] == "Normal"
+    assert "pod acme/a: no answer" in caplog.text
 
 
 async def test_each_resize_is_logged_and_closed_once(caplog: pytest.LogCaptureFixture) -> None:

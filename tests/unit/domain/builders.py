@@ -65,9 +65,14 @@ def quota(
 
 
 def container(
-    spec: Resources, actual: Resources | None = None, name: str = "agent", *, sidecar: bool = False
+    spec: Resources,
+    actual: Resources | None = None,
+    name: str = "agent",
+    *,
+    sidecar: bool = False,
+    begun_anew: bool = False,
 ) -> Container:
-    return Container(name, sidecar, spec, actual)
+    return Container(name, sidecar, spec, actual, begun_anew)
 
 
 def pod(*containers: Container, name: str = "p", **fields: Any) -> Pod:

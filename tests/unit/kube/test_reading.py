@@ -62,9 +62,12 @@ POD: dict[str, Any] = {
                 "name": "agent",
                 "state": {"running": {}},
                 "resources": {"limits": {"cpu": "500m", "memory": "64Mi"}},
+                "restartCount": 0,
             }
         ],
-        "initContainerStatuses": [{"name": "proxy", "state": {"waiting": {}}, "resources": {}}],
+        "initContainerStatuses": [
+            {"name": "proxy", "state": {"waiting": {}}, "resources": {}, "restartCount": 1}
+        ],
     },
 }
 
@@ -104,6 +107,7 @@ def test_a_pod() -> None:
     assert agent.spec == Resources(1000, 128 * MI, 50, None)
     assert agent.actual == Resources(500, 64 * MI)
     assert (proxy.name, proxy.sidecar, proxy.actual) == ("proxy", True, None)
+    assert (agent.begun_anew, proxy.begun_anew) == (False, True)
     assert (pod.declared, pod.tenant, pod.pending, pod.static) == (None, "acme", None, False)
 
 
