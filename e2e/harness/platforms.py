@@ -3,11 +3,11 @@
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from e2e.harness import many, served
 from e2e.harness.cgroups import CpuUse, Reading, cpu_use, read_all
-from e2e.harness.cluster import POD, Cluster, Container
+from e2e.harness.cluster import POD, Cluster, Container, Manifest
 from e2e.harness.contamination import Contamination
 from e2e.harness.limit_watch import Limit, LimitWatch
 from e2e.harness.load import DriverPod
@@ -16,6 +16,10 @@ from e2e.harness.services import Services
 from e2e.harness.sessions import ServedAgent, Sessions
 from e2e.harness.wait import NotYet, wait_until
 from e2e.specification import QUOTA_ACTIVE_WITHIN_SECONDS
+from tenantquota.domain.contention import DEFAULT_WEIGHT
+
+ENTITLED_WEIGHT: Final = 20 * DEFAULT_WEIGHT
+"""Among a hundred others a sixth of the node."""
 
 
 @dataclass
@@ -63,8 +67,7 @@ class Platform:
         wanted = {item: Limit(cpu_millicores=cpu_millicores) for item in containers}
         with LimitWatch(wanted, deadline_seconds=QUOTA_ACTIVE_WITHIN_SECONDS) as watch:
             start = time.time()
-            terms = served.Terms(cpu=f"{cpu_millicores}m", memory=str(memory_bytes))
-            many.each(lambda name: self.cluster.apply(terms.quota(name)), names)
+            many.each(lambda name: self.cluster.apply(self._quota(name, cpu_millicores, memory_bytes)), names)
             arrived = watch.arrivals()
         wait_until(
             lambda: limits_are(containers, cpu_millicores, memory_bytes),
@@ -73,6 +76,12 @@ class Platform:
             poll_seconds=0.5,
         )
         return max(arrived.values()) - start
+
+    def _quota(self, name: str, cpu_millicores: int, memory_bytes: int) -> Manifest:
+        """The hog's makes it entitled to what it allows: among fifty tenants that share two CPUs it would
+        be held for taking more than its share, and its limit would be lower."""
+        weight = ENTITLED_WEIGHT if name == self.hog else DEFAULT_WEIGHT
+        return served.Terms(cpu=f"{cpu_millicores}m", memory=str(memory_bytes), weight=weight).quota(name)
 
 
 def limits_are(containers: Collection[Container], cpu_millicores: int, memory_bytes: int) -> bool:
