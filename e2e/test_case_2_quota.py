@@ -47,6 +47,8 @@ MEMORY_LEFT_BYTES: Final = 12 * MIB
 """What a hog that lives leaves of its limit."""
 LATE_AT_ONCE: Final = 25
 """Beside what fifty tenants of this case and as many of case 3 request, two CPUs have room for so many."""
+KILLED: Final = 128 + 9
+"""What a container that ended by SIGKILL exits with."""
 FREE_SECONDS: Final = 3.0
 CPU_WINDOW_SECONDS: Final = 5.0
 CPU_WINDOWS_AT_MOST: Final = 4
@@ -232,7 +234,8 @@ def test_a_memory_hog_is_killed_at_its_limit_and_nobody_else_is(platform: Platfo
         )
         looks.mark(MomentKind.HELD, "killed, started anew")
 
-    assert ended["reason"] == "OOMKilled"
+    # the runtime says OOMKilled where the kernel's event of it comes before the end, which it needn't
+    assert (ended["exitCode"], ended["reason"] in {"OOMKilled", "Error"}) == (KILLED, True), ended
     assert ended["containerID"].endswith(hog.id)
     again = platform.container(platform.hog)
     assert again.restarts == hog.restarts + 1

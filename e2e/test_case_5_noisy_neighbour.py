@@ -183,7 +183,9 @@ def test_who_is_waited_for_though_it_yields_is_capped(
                 lambda: neighbours.status(neighbours.hog).get("hold"), what="the hold", deadline_seconds=10
             )
             assert hold["reason"] == noise.HARMS
-            assert f"made {neighbours.victim} wait" in hold["evidence"]
+            # on a busy machine those who do nothing may wait for longer than the victim
+            waiting = (neighbours.victim, *neighbours.bystanders)
+            assert any(f"made {each} wait" in hold["evidence"] for each in waiting), hold["evidence"]
             assert neighbours.status(neighbours.victim).get("hold") is None
             # a resize has the kubelet write its weights anew, which are put right in the next second
             wait_until(

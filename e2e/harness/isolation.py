@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from e2e.harness import load as loads
 from e2e.harness import tenants
-from e2e.harness.cgroups import NodeCgroups
+from e2e.harness.cgroups import NodeCgroups, read_all
 from e2e.harness.cluster import NAMESPACE, TENANT_QUOTA, Cluster, Container, condition
 from e2e.harness.load import Answers, DriverPod, Load
 from e2e.harness.node_agent import NodeAgent, the_only
@@ -66,6 +66,11 @@ class Scene:
     agent: NodeAgent
     containers: Sequence[Container]
     moments: list[Moment] = field(default_factory=list)
+    quotas_milli: Mapping[str, int] = field(init=False)
+    """CPU limits by tenant, as they are while nobody is held."""
+
+    def __post_init__(self) -> None:
+        self.quotas_milli = self.limits_milli()
 
     def note(self, kind: MomentKind, text: str = "") -> float:
         """Something happens now; the time since the load's start."""
@@ -119,14 +124,27 @@ class Scene:
         found = NodeCgroups(self.agent.node).idle(self.containers)
         return {item.namespace: idle for item, idle in found.items()}
 
+    def limits_milli(self) -> dict[str, int]:
+        """CPU limits of each tenant's container, by the cgroup files; 0 for none."""
+        found = read_all(self.containers)
+        return {item.namespace: reading.cpu_limit_millicores or 0 for item, reading in found.items()}
+
+    def capped(self) -> set[str]:
+        """The tenants whose limit is lower than their quota's."""
+        return {name for name, limit in self.limits_milli().items() if limit < self.quotas_milli[name]}
+
     def held(self) -> bool:
-        """Every noisy tenant has the least weight and runs idle, and nobody else does; else NotYet."""
+        """Every noisy tenant has the least weight, and runs idle or is capped, which excludes that; nobody
+        else runs idle. Else NotYet."""
         now, idle = self.weights(), self.idle()
         hogs = {hog.name for hog in self.hogs}
         if any(now[hog] > HELD_WEIGHT for hog in hogs):
             raise NotYet(f"weights are {now}")
-        if None not in idle.values() and {name for name, is_so in idle.items() if is_so} != hogs:
+        running_idle = {name for name, is_so in idle.items() if is_so}
+        if running_idle - hogs:
             raise NotYet(f"these run idle: {idle}")
+        if None not in idle.values() and (free := hogs - running_idle - self.capped()):
+            raise NotYet(f"{free} neither run idle nor are capped")
         return True
 
     def found(self) -> bool:
