@@ -64,9 +64,11 @@ def test_what_is_no_more_is_forgotten() -> None:
     memory = Memory()
     memory.witness(AGENT, None, 10)
     memory.nudges[AGENT.uid] = 7, 10
+    memory.asked[AGENT.uid] = 10
     memory.usage_shown["uid-q"] = 10
     memory.forget_all_but(["uid-q"])
-    assert (memory.acknowledged, memory.nudges, memory.usage_shown) == ({}, {}, {"uid-q": 10})
+    assert (memory.acknowledged, memory.nudges, memory.asked) == ({}, {}, {})
+    assert memory.usage_shown == {"uid-q": 10}
 
 
 class TestBudget:

@@ -261,10 +261,18 @@ async def test_the_kubelet_is_asked_again_once_a_second() -> None:
 
 
 async def test_a_resize_that_was_just_sent_is_no_reason_to_ask() -> None:
-    world = World(pods=unread())
-    world.reconciler.memory.asked["uid-a"] = world.seconds
-    await world.look_without_report(0.9)
+    world = World()
+    await world.look()
+    resized, refused = world.pods["a"], unread()["a"]
+    assert resized.generation > 1
+    (agent,) = resized.containers
+    limited = replace(agent.spec, memory_limit_bytes=None)
+    agent = replace(agent, actual=limited, begun_anew=True)
+    world.pods["a"] = replace(resized, containers=(agent,), pending=refused.pending)
+    await world.look(0.9)
     assert "a" not in [what for what, _ in world.requests]
+    await world.look(0.1)
+    assert "a" in [what for what, _ in world.requests]
 
 
 async def test_who_observes_asks_nobody() -> None:

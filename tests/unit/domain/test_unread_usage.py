@@ -71,6 +71,16 @@ class TestCpuFirst:
         )
         assert changes(two) == dict.fromkeys(("agent", "proxy"), res(500, None, 50, 16))
 
+    def test_memory_waits_for_the_cpu_limits_of_all(self) -> None:
+        half = res(500, None, 50, 16)
+        two = pod(
+            container(half, half, begun_anew=True),
+            container(half, OLDER, "proxy"),
+            declared={"agent": OLDER, "proxy": OLDER},
+            tenant="acme",
+        )
+        assert changes(two) is None
+
     def test_a_guaranteed_pod_stays_one(self) -> None:
         before = res(800, 256, 800, 256)
         change = changes(older(before, before, qos=QosClass.GUARANTEED))
