@@ -11,7 +11,8 @@ from tenantquota.domain.holds import standing_of
 from tenantquota.domain.model import Pod, Quota
 from tenantquota.domain.plan import QuotaPlan
 from tenantquota.domain.reports import NodeAccount
-from tenantquota.domain.resizes import PodPlan, Rule, Setback, acknowledged, setback_of
+from tenantquota.domain.resizes import PodPlan, Rule, acknowledged
+from tenantquota.domain.setbacks import Setback, setback_of
 from tenantquota.domain.truth import Nudge, Witness
 
 

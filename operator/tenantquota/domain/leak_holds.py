@@ -17,7 +17,8 @@ from tenantquota.domain.limits import decide_container
 from tenantquota.domain.model import Container, Pod, QosClass, Quota
 from tenantquota.domain.quantities import QuantityError, format_memory, parse_memory_bytes
 from tenantquota.domain.reports import NodeAccount, ReportedLeak
-from tenantquota.domain.resizes import PodPlan, Rule, Setback, SetbackKind
+from tenantquota.domain.resizes import PodPlan, Rule
+from tenantquota.domain.setbacks import Setback, SetbackKind
 
 Key = tuple[str, str]
 """A pod's uid and a container's name: a pod that is made anew under its name begins with the whole limit."""

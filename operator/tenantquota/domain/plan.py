@@ -22,8 +22,9 @@ from tenantquota.domain.reports import (
     usage_to_show,
     use_of,
 )
-from tenantquota.domain.resizes import PodPlan, Setback, State, plan_pod, plan_release
+from tenantquota.domain.resizes import PodPlan, State, plan_pod, plan_release
 from tenantquota.domain.selectors import claim
+from tenantquota.domain.setbacks import Setback
 from tenantquota.domain.truth import Witness, hold_against
 from tenantquota.domain.unread_usage import ASK_AGAIN_SECONDS
 

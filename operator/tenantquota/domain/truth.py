@@ -12,7 +12,8 @@ from typing import Final
 from tenantquota.domain.limits import below_cpu_limit
 from tenantquota.domain.model import Container, QosClass, Resources
 from tenantquota.domain.reports import REPORT_LAG_SECONDS, NodeAccount, Reported, differences
-from tenantquota.domain.resizes import PodPlan, Rule, State, acknowledged, step_above_usage
+from tenantquota.domain.resizes import PodPlan, Rule, State, acknowledged
+from tenantquota.domain.setbacks import step_above_usage
 
 NUDGE_RETRY_SECONDS: Final = 10.0
 """How often a cgroup is put right at most: who writes to it again and again is answered so often, no more."""

@@ -12,7 +12,8 @@ from tenantquota.domain.judgements import enforced, isolated, leak_free, ready, 
 from tenantquota.domain.model import Budget, InvalidQuota, Pod, QosClass, Quota
 from tenantquota.domain.plan import Observation, QuotaPlan, plan_namespace
 from tenantquota.domain.reports import Harming, Reported, ReportedLeak, Yielding
-from tenantquota.domain.resizes import plan_release, refusal, setback_of
+from tenantquota.domain.resizes import plan_release, refusal
+from tenantquota.domain.setbacks import setback_of
 from tenantquota.domain.truth import Witness
 from tests.unit.domain.builders import (
     MI,

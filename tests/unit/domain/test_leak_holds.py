@@ -17,7 +17,8 @@ from tenantquota.domain.leak_holds import MIB, ROOM_BYTES, STEP_SECONDS, limit_a
 from tenantquota.domain.model import Budget, Pod, QosClass
 from tenantquota.domain.plan import Observation, QuotaPlan, plan_namespace
 from tenantquota.domain.reports import ReportedLeak
-from tenantquota.domain.resizes import Rule, Setback, SetbackKind
+from tenantquota.domain.resizes import Rule
+from tenantquota.domain.setbacks import Setback, SetbackKind
 from tenantquota.domain.truth import Witness
 from tests.unit.domain.builders import MI, held, pod, quota, report, reported, res
 

@@ -3,18 +3,8 @@ from dataclasses import replace
 import pytest
 
 from tenantquota.domain.model import PendingResize, Pod, QosClass
-from tenantquota.domain.resizes import (
-    Rule,
-    Setback,
-    SetbackKind,
-    State,
-    plan_pod,
-    plan_release,
-    refusal,
-    setback_of,
-    step_above_usage,
-    usage_in_refusal,
-)
+from tenantquota.domain.resizes import Rule, State, plan_pod, plan_release, refusal
+from tenantquota.domain.setbacks import Setback, SetbackKind, setback_of, step_above_usage, usage_in_refusal
 from tests.unit.domain.builders import MI, container, held, pod, quota, refused, res
 
 IN_FORCE = res(500, 128, 50, 32)

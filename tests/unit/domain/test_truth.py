@@ -6,7 +6,8 @@ import pytest
 
 from tenantquota.domain.model import PendingResize, Pod, QosClass
 from tenantquota.domain.reports import Reported
-from tenantquota.domain.resizes import PodPlan, Rule, Setback, SetbackKind, State, plan_pod
+from tenantquota.domain.resizes import PodPlan, Rule, State, plan_pod
+from tenantquota.domain.setbacks import Setback, SetbackKind
 from tenantquota.domain.truth import Nudge, Witness, hair_off, hold_against
 from tests.unit.domain.builders import container, held, pod, quota, report, reported, res
 
