@@ -32,7 +32,8 @@ def interleaved(
     window_seconds: float,
     tell: Callable[[Kind], object] = lambda _: None,
 ) -> Interleaved:
-    """All windows. One that is held begins when every noisy tenant is; what comes before isn't part of it.
+    """All windows. One that is held begins when every noisy tenant is, by all means that the operator has;
+    what comes before isn't part of it.
 
     Args:
         tell: hears of each window before it begins.
@@ -56,6 +57,7 @@ def interleaved(
         with scene.noise():
             if kind is Kind.HELD:
                 made.held_after_seconds.append(scene.wait_for(MomentKind.HELD, MITIGATED_WITHIN_SECONDS))
+                scene.let_act()
             measure(kind)
         if kind is Kind.HELD:
             back = scene.wait_for(MomentKind.GIVEN_BACK, RECOVERED_WITHIN_SECONDS)

@@ -1,6 +1,7 @@
 """Noisy tenants among quiet ones that serve their customers, and how these are answered meanwhile."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,16 +15,20 @@ from e2e.harness.cluster import NAMESPACE, TENANT_QUOTA, Cluster, Container, con
 from e2e.harness.load import Answers, DriverPod, Load
 from e2e.harness.node_agent import NodeAgent, the_only
 from e2e.harness.served import Tenant
-from e2e.harness.wait import NotYet, wait_until
+from e2e.harness.wait import DeadlineExceededError, NotYet, wait_until
 from e2e.results import Moment, MomentKind
 from e2e.tenant.protocol import Burn, Request
+from tenantquota.domain import capping, relief
 
+LOG: Final = logging.getLogger(__name__)
 NOISE_CORES: Final = 4
 """Each noisy tenant wants so many, whatever the node has."""
 HELD_WEIGHT: Final = 2
 """The least of cgroup v1; on v2 it is 1."""
 WITHIN_SHARE: Final = "WithinShare"
 GONE_WITHIN_SECONDS: Final = 120.0
+ALL_STEPS_SECONDS: Final = 2 * capping.AFTER_SECONDS
+"""For all that the operator does about a noisy tenant: who isn't outweighed is capped some seconds later."""
 POLL_SECONDS: Final = {MomentKind.HELD: 0.2, MomentKind.FOUND: 0.2, MomentKind.GIVEN_BACK: 0.5}
 """A look at the node's files takes a tenth of a second of its CPU."""
 REQUEST_MILLISECONDS: Final = 20.0
@@ -114,6 +119,19 @@ class Scene:
         self.note(kind)
         return time.monotonic() - start
 
+    def let_act(self) -> None:
+        """Until the operator has nothing more to do: quiet tenants outweigh who is noisy, or this is capped.
+        Where they wait too little for that, for ``ALL_STEPS_SECONDS``."""
+        try:
+            wait_until(
+                self.freed,
+                what="who is noisy to be capped, or to be outweighed",
+                deadline_seconds=ALL_STEPS_SECONDS,
+                poll_seconds=POLL_SECONDS[MomentKind.GIVEN_BACK],
+            )
+        except DeadlineExceededError as error:
+            LOG.info("%s", error)
+
     def weights(self) -> dict[str, int]:
         """Of each tenant's pod, by the cgroup files."""
         found = NodeCgroups(self.agent.node).pod_weights(self.containers)
@@ -145,6 +163,14 @@ class Scene:
             raise NotYet(f"these run idle: {idle}")
         if None not in idle.values() and (free := hogs - running_idle - self.capped()):
             raise NotYet(f"{free} neither run idle nor are capped")
+        return True
+
+    def freed(self) -> bool:
+        """Each quiet tenant outweighs all noisy ones together, or these are capped; else NotYet."""
+        now, hogs = self.weights(), {hog.name for hog in self.hogs}
+        enough = relief.ENOUGH * sum(now[hog] for hog in hogs)
+        if any(now[victim.name] < enough for victim in self.victims) and (free := hogs - self.capped()):
+            raise NotYet(f"{free} are not capped, and weights are {now}")
         return True
 
     def found(self) -> bool:
