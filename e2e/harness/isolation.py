@@ -119,9 +119,10 @@ class Scene:
         self.note(kind)
         return time.monotonic() - start
 
-    def let_act(self) -> None:
+    def let_act(self) -> float:
         """Until the operator has nothing more to do: quiet tenants outweigh who is noisy, or this is capped.
-        Where they wait too little for that, for ``ALL_STEPS_SECONDS``."""
+        Where they wait too little for that, for ``ALL_STEPS_SECONDS``. How long that took."""
+        start = time.monotonic()
         try:
             wait_until(
                 self.freed,
@@ -131,6 +132,7 @@ class Scene:
             )
         except DeadlineExceededError as error:
             LOG.info("%s", error)
+        return time.monotonic() - start
 
     def weights(self) -> dict[str, int]:
         """Of each tenant's pod, by the cgroup files."""

@@ -16,11 +16,17 @@ from e2e.harness.cluster import POD, Cluster, Manifest
 from e2e.harness.served import AGENT, Tenant
 from e2e.harness.wait import DeadlineExceededError
 from e2e.load.plan import Connected, Plan, Sample, Started, Target, Told, decode, encode_plan
+from e2e.load.schedule import due
 
 DRIVER: Final = "driver"
 RESOURCES: Final = {"requests": {"cpu": "100m", "memory": "64Mi"}}
-"""Several times what it uses, and it runs in short slices: in latencies its own waiting would look like the
-victims'. It tells how late it was."""
+"""Several times what it uses. In latencies its own waiting would look like the victims', so it may run before
+all others (``e2e.load.priority``); it tells how late it was."""
+FIRST: Final = {
+    "runAsUser": 0,
+    "runAsNonRoot": False,
+    "capabilities": {"drop": ["ALL"], "add": ["SYS_NICE"]},
+}
 TOLD_SECONDS: Final = 1.0
 """After these most of what was due is answered and told."""
 ANSWERED_SECONDS: Final = 3.0
@@ -164,6 +170,12 @@ class Load:
             }
         return Answers(start, end - start, answered, failed)
 
+    def late_between(self, start: float, end: float) -> list[float]:
+        """How late the driver sent what was due then, in ms."""
+        dues = due(self._plan.targets, self._plan.seconds, self._plan.seed)
+        with self._news:
+            return [late for (at, _), late in zip(dues, self.late_ms, strict=False) if start <= at < end]
+
     def all(self) -> Answers:
         """What is known of all requests."""
         return self.between(0.0, self._plan.seconds)
@@ -225,7 +237,9 @@ class DriverPod:
 def driver_pod(cluster: Cluster) -> Iterator[DriverPod]:
     """Running, in a namespace of its own that is no tenant's."""
     with cluster.temporary_namespaces("load", DRIVER) as (namespace,):
-        cluster.apply(sleeper(DRIVER, namespace, RESOURCES))
+        pod = sleeper(DRIVER, namespace, RESOURCES)
+        pod["spec"]["containers"][0]["securityContext"] |= FIRST
+        cluster.apply(pod)
         cluster.wait_ready(namespace, 1)
         yield DriverPod(cluster, namespace)
 

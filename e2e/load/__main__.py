@@ -7,12 +7,12 @@ import threading
 
 from e2e.load.driver import Driver
 from e2e.load.plan import Line, decode_plan, encode
-from tenantquota.node.scheduling import run_in_short_slices
+from e2e.load.priority import run_first
 
 
 def main() -> int:
     plan = decode_plan(sys.stdin.readline())
-    driver = Driver(plan, tell, run_in_short_slices)
+    driver = Driver(plan, tell, run_first)
 
     def until_told() -> None:
         sys.stdin.readline()

@@ -21,6 +21,9 @@ AGAIN_SECONDS: Final = 0.25
 TELL_SECONDS: Final = 0.5
 PATIENCE_SECONDS: Final = 10.0
 """A request without an answer after so long has failed."""
+LOOP_PART: Final = 0.8
+SENDER_PART: Final = 0.2
+"""Of one CPU, at most; the thread that sends only says what is due."""
 NO_WORK: Final = Work(0)
 _LOST: Final = (OSError, ConnectionClosed)
 _UNREACHABLE: Final = (*_LOST, InvalidHandshake, RequestRefusedError)
@@ -62,18 +65,18 @@ class Driver:
 
     Args:
         tell: gets the lines.
-        in_short_slices: has the calling thread run as soon as it wakes.
+        run_first: has the calling thread run as soon as it wakes, for at most so much of a CPU.
     """
 
     def __init__(
         self,
         plan: Plan,
         tell: Callable[[Line], None],
-        in_short_slices: Callable[[], object] = lambda: None,
+        run_first: Callable[[float], object] = lambda _: None,
     ) -> None:
         self._plan = plan
         self._tell = tell
-        self._in_short_slices = in_short_slices
+        self._run_first = run_first
         self._answered: defaultdict[str, list[Sample]] = defaultdict(list)
         self._failed: defaultdict[str, list[float]] = defaultdict(list)
         self._late_ms: list[float] = []
@@ -82,7 +85,7 @@ class Driver:
 
     async def run(self) -> None:
         """Until the load is over and its last request was answered or given up."""
-        self._in_short_slices()
+        self._run_first(LOOP_PART)
         begin = time.monotonic()
         sessions = [_Session(target, begin) for target in self._plan.targets]
         async with asyncio.TaskGroup() as group:
@@ -112,7 +115,7 @@ class Driver:
         self._tell_news(start)
 
     def _send_all(self, sessions: list[_Session], start: float, loop: asyncio.AbstractEventLoop) -> None:
-        self._in_short_slices()
+        self._run_first(SENDER_PART)
         for seconds, index in due(self._plan.targets, self._plan.seconds, self._plan.seed):
             wait = start + seconds - time.monotonic()
             if wait > 0:

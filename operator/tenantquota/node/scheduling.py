@@ -6,11 +6,11 @@ from typing import Final
 
 SLICE_NANOSECONDS: Final = 100_000
 """The shortest that the kernel takes: ``sched_attr.sched_runtime``, clamped to 0.1 to 100 ms."""
-_SYSCALLS: Final = {"x86_64": (314, 315), "aarch64": (274, 275), "riscv64": (274, 275)}
+SYSCALLS: Final = {"x86_64": (314, 315), "aarch64": (274, 275), "riscv64": (274, 275)}
 """``sched_setattr`` and ``sched_getattr``, for which Python has no functions."""
 
 
-class _SchedAttr(ctypes.Structure):
+class SchedAttr(ctypes.Structure):
     """``struct sched_attr`` as of Linux 3.14; include/uapi/linux/sched/types.h."""
 
     _fields_ = (
@@ -35,12 +35,12 @@ def run_in_short_slices(machine: str | None = None) -> int | None:
     Returns:
         None where the kernel doesn't do it, or refuses: nothing but latency depends on it.
     """
-    syscalls = _SYSCALLS.get(machine or os.uname().machine)
+    syscalls = SYSCALLS.get(machine or os.uname().machine)
     if syscalls is None:
         return None
     set_, get = syscalls
     syscall = ctypes.CDLL(None).syscall
-    attributes = _SchedAttr()
+    attributes = SchedAttr()
     size = ctypes.sizeof(attributes)
     if syscall(get, 0, ctypes.byref(attributes), size, 0):
         return None

@@ -28,5 +28,5 @@ def test_machines_whose_system_calls_are_not_known_go_without() -> None:
 
 
 def test_a_refusal_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenantquota.node.scheduling._SYSCALLS", {"test": (100_000, 100_001)})
+    monkeypatch.setattr("tenantquota.node.scheduling.SYSCALLS", {"test": (100_000, 100_001)})
     assert in_a_thread("test") is None
