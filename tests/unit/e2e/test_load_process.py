@@ -1,6 +1,8 @@
 """A driver in a process of its own, as the suite runs it in a pod."""
 
 import json
+import os
+import signal
 import sys
 import threading
 import time
@@ -15,6 +17,7 @@ from e2e.load.plan import Plan, Target
 from e2e.tenant.protocol import SUBPROTOCOL
 
 LONG_SECONDS = 300.0
+STOPPED_SECONDS = 0.6
 DRIVER = (sys.executable, "-m", "e2e.load")
 
 
@@ -45,6 +48,20 @@ def test_it_tells_while_it_runs_and_ends_when_told(target: Target) -> None:
     assert answers.failures == 0
     assert answers.latencies_ms() == [ms for _, ms in answers.answered["a"]]
     assert time.monotonic() - start < LONG_SECONDS / 2
+
+
+def test_its_own_lateness_is_told_by_when_it_was(target: Target) -> None:
+    with Load(DRIVER, Plan([target], LONG_SECONDS)) as load:
+        load.wait_until(0.7)
+        stopped = load.now
+        os.kill(load._process.pid, signal.SIGSTOP)
+        time.sleep(STOPPED_SECONDS)
+        os.kill(load._process.pid, signal.SIGCONT)
+        load.wait_until(load.now + 2.0)
+        meanwhile = load.late_between(stopped, stopped + STOPPED_SECONDS)
+        rest = load.late_between(0.0, stopped) + load.late_between(stopped + STOPPED_SECONDS, load.now)
+    assert max(meanwhile) > STOPPED_SECONDS * 1000 / 2
+    assert sum(meanwhile) > sum(rest)
 
 
 def test_leaving_ends_it(target: Target) -> None:
