@@ -45,8 +45,8 @@ UNBOUND_CPU_MILLICORES: Final = 64_000
 BURNED_CORES: Final = 4
 MEMORY_LEFT_BYTES: Final = 12 * MIB
 """What a hog that lives leaves of its limit."""
-LATE_AT_MOST: Final = 12
-"""Of many tenants: a start takes a second of CPU and more, and each quota's rule is the same."""
+LATE_AT_ONCE: Final = 25
+"""Beside what fifty tenants of this case and as many of case 3 request, two CPUs have room for so many."""
 KILLED: Final = 128 + 9
 """What a container that ended by SIGKILL exits with."""
 FREE_SECONDS: Final = 3.0
@@ -155,10 +155,11 @@ def test_pods_older_than_their_quota_get_its_limits(
 def test_new_pods_start_within_the_quota(platform: Platform) -> None:
     """A pod that comes later has the limits from its first moment on."""
     platform.set_limits(platform.names, CPU_MILLICORES, MEMORY_BYTES)
-    names = platform.names[:LATE_AT_MOST]
-    late = roll_out(platform.cluster, [served.agent(name, platform.services, "late") for name in names])
-    assert limits_are(late, CPU_MILLICORES, MEMORY_BYTES)
-    many.each(lambda name: platform.cluster.delete(POD, "late", name), names)
+    for first in range(0, len(platform.names), LATE_AT_ONCE):
+        names = platform.names[first : first + LATE_AT_ONCE]
+        late = roll_out(platform.cluster, [served.agent(name, platform.services, "late") for name in names])
+        assert limits_are(late, CPU_MILLICORES, MEMORY_BYTES)
+        many.each(lambda name: platform.cluster.delete(POD, "late", name), names)
 
 
 @pytest.mark.usefixtures("burning_hog")

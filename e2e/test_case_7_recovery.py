@@ -2,7 +2,8 @@
 is free again: on the node, in the API server, in metrics and reports, in the services.
 
 What crashes does so in four ways: the agent ends without a word, the kernel kills it for want of memory or by
-signal, its pod is deleted without grace. Meanwhile the node's kubelet is restarted.
+signal, its pod is deleted without grace. Meanwhile the node's kubelet is restarted; of more than ten tenants
+the others end once it is back.
 """
 
 import asyncio

@@ -27,6 +27,7 @@ FIRST: Final = {
     "runAsNonRoot": False,
     "capabilities": {"drop": ["ALL"], "add": ["SYS_NICE"]},
 }
+"""Root without any other capability, so that its threads may run by deadlines."""
 TOLD_SECONDS: Final = 1.0
 """After these most of what was due is answered and told."""
 ANSWERED_SECONDS: Final = 3.0
