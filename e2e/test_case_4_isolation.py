@@ -33,9 +33,9 @@ from e2e.validation.windows import Kind, Window, order
 CASE: Final = About(
     4,
     "Isolation under sustained load",
-    "Two tenants keep four threads each busy without end. The others answer requests of 20 ms of CPU, some of"
-    " 1 ms, sent at a fixed rate. Windows of quiet, of noise that nobody holds (Observe) and of noise that is"
-    " held (Enforce) follow one another.",
+    "Two tenants keep four threads each busy without end. The others are latency-sensitive and answer"
+    " requests of 20 ms of CPU, some of 1 ms, sent at a fixed rate. Windows of quiet, of noise that nobody"
+    " holds (Observe) and of noise that is held (Enforce) follow one another.",
 )
 DEFAULT_TENANTS: Final = [10]
 HOGS: Final = 2
@@ -106,7 +106,8 @@ def scene(
 ) -> Iterator[Scene]:
     suffixes = [f"t{number:02d}" for number in range(tenant_count)]
     request = max(LEAST_REQUEST_MILLI, REQUESTED_MILLI // tenant_count)
-    terms = dict.fromkeys(suffixes, Terms(cpu="2", memory="192Mi", requested_cpu=f"{request}m"))
+    of_all = Terms(cpu="2", memory="192Mi", requested_cpu=f"{request}m")
+    terms = isolation.terms(suffixes, of_all, hogs=HOGS)
     with serving(cluster, services, "case4", *suffixes, terms=terms) as served:
         (node, *_) = cluster.objects(NODE)
         quiet = tenant_count - HOGS - small

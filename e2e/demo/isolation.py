@@ -13,7 +13,7 @@ from e2e.harness.interleaving import Interleaved, at_most_seconds, interleaved
 from e2e.harness.isolation import Customers, Scene
 from e2e.harness.load import Load
 from e2e.harness.node_agent import find_node_agents
-from e2e.harness.served import serving
+from e2e.harness.served import Terms, serving
 from e2e.results import Case, Outcome, Recorder
 from e2e.validation import charts
 from e2e.validation.statistics import percentile
@@ -47,14 +47,21 @@ def show(cluster: Cluster, terminal: Terminal) -> Case:
     record = Recorder(
         4,
         "Isolation, as shown by the demo",
-        "One tenant keeps four threads busy. The customers of three others send four requests a second, of"
-        " 20 ms of CPU each: while it is quiet, while the noise is only observed, and while it is held.",
+        "One tenant keeps four threads busy. The customers of three latency-sensitive ones send four requests"
+        " a second, of 20 ms of CPU each: while it is quiet, while the noise is only observed, and while it"
+        " is held.",
         len(TENANTS),
     )
     with (
         services.running(cluster) as running,
         load.driver_pod(cluster) as driver_pod,
-        serving(cluster, running, "demo", *TENANTS, cpu="2", memory="192Mi") as served,
+        serving(
+            cluster,
+            running,
+            "demo",
+            *TENANTS,
+            terms=isolation.terms(TENANTS, Terms(cpu="2", memory="192Mi"), hogs=HOGS),
+        ) as served,
         isolation.scene(
             cluster,
             find_node_agents(cluster),

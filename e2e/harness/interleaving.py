@@ -61,9 +61,8 @@ def interleaved(
             if kind is Kind.HELD:
                 held_seconds = scene.wait_for(MomentKind.HELD, MITIGATED_WITHIN_SECONDS)
                 made.held_after_seconds.append(held_seconds)
-                made.all_done_after_seconds.append(held_seconds + scene.let_act())
-                if scene.capped():
-                    time.sleep(SETTLED_SECONDS)  # as after noise that nobody held
+                made.all_done_after_seconds.append(held_seconds + scene.wait_capped())
+                time.sleep(SETTLED_SECONDS)  # as after noise that nobody held
             measure(kind)
         if kind is Kind.HELD:
             back = scene.wait_for(MomentKind.GIVEN_BACK, RECOVERED_WITHIN_SECONDS)

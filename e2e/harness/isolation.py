@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from e2e.harness import load as loads
@@ -14,11 +14,11 @@ from e2e.harness.cgroups import NodeCgroups, read_all
 from e2e.harness.cluster import NAMESPACE, TENANT_QUOTA, Cluster, Container, condition
 from e2e.harness.load import Answers, DriverPod, Load
 from e2e.harness.node_agent import NodeAgent, the_only
-from e2e.harness.served import Tenant
-from e2e.harness.wait import DeadlineExceededError, NotYet, wait_until
+from e2e.harness.served import Tenant, Terms
+from e2e.harness.wait import NotYet, wait_until
 from e2e.results import Moment, MomentKind
 from e2e.tenant.protocol import Burn, Request
-from tenantquota.domain import capping, relief
+from tenantquota.domain import capping
 
 LOG: Final = logging.getLogger(__name__)
 NOISE_CORES: Final = 4
@@ -27,10 +27,12 @@ HELD_WEIGHT: Final = 2
 """The least of cgroup v1; on v2 it is 1."""
 WITHIN_SHARE: Final = "WithinShare"
 GONE_WITHIN_SECONDS: Final = 120.0
-ALL_STEPS_SECONDS: Final = 2 * capping.AFTER_SECONDS
-"""For all that the operator does about a noisy tenant: who isn't outweighed is capped some seconds later."""
+CAPPED_SECONDS: Final = 4 * capping.AFTER_SECONDS
+"""For limits beside latency-sensitive tenants, which come some seconds after weights."""
 POLL_SECONDS: Final = {MomentKind.HELD: 0.2, MomentKind.FOUND: 0.2, MomentKind.GIVEN_BACK: 0.5}
 """A look at the node's files takes a tenth of a second of its CPU."""
+LEAST_LIMIT_MILLI: Final = capping.REQUESTED_LEAST_MILLI
+"""Of who is noisy: each requests less than that."""
 REQUEST_MILLISECONDS: Final = 20.0
 """CPU time of an agent's request."""
 
@@ -41,6 +43,12 @@ class Customers:
 
     requests_per_second: float
     cpu_milliseconds: float = REQUEST_MILLISECONDS
+
+
+def terms(suffixes: Sequence[str], of_all: Terms, *, hogs: int) -> dict[str, Terms]:
+    """Of a scene's tenants: the quiet ones, which come after the noisy ones, are latency-sensitive."""
+    noisy, quiet = suffixes[:hogs], suffixes[hogs:]
+    return dict.fromkeys(noisy, of_all) | dict.fromkeys(quiet, replace(of_all, latency_sensitive=True))
 
 
 def tell(told: Iterable[Tenant], request: Request) -> None:
@@ -119,19 +127,16 @@ class Scene:
         self.note(kind)
         return time.monotonic() - start
 
-    def let_act(self) -> float:
-        """Until the operator has nothing more to do: quiet tenants outweigh who is noisy, or this is capped.
-        Where they wait too little for that, for ``ALL_STEPS_SECONDS``. How long that took."""
+    def wait_capped(self) -> float:
+        """Until the operator has nothing more to do: every noisy tenant has the least limit. How long that
+        took."""
         start = time.monotonic()
-        try:
-            wait_until(
-                self.freed,
-                what="who is noisy to be capped, or to be outweighed",
-                deadline_seconds=ALL_STEPS_SECONDS,
-                poll_seconds=POLL_SECONDS[MomentKind.GIVEN_BACK],
-            )
-        except DeadlineExceededError as error:
-            LOG.info("%s", error)
+        wait_until(
+            self.all_capped,
+            what="limits of who is noisy to be the least",
+            deadline_seconds=CAPPED_SECONDS,
+            poll_seconds=POLL_SECONDS[MomentKind.GIVEN_BACK],
+        )
         return time.monotonic() - start
 
     def weights(self) -> dict[str, int]:
@@ -167,12 +172,12 @@ class Scene:
             raise NotYet(f"{free} neither run idle nor are capped")
         return True
 
-    def freed(self) -> bool:
-        """Each quiet tenant outweighs all noisy ones together, or these are capped; else NotYet."""
-        now, hogs = self.weights(), {hog.name for hog in self.hogs}
-        enough = relief.ENOUGH * sum(now[hog] for hog in hogs)
-        if any(now[victim.name] < enough for victim in self.victims) and (free := hogs - self.capped()):
-            raise NotYet(f"{free} are not capped, and weights are {now}")
+    def all_capped(self) -> bool:
+        """Every noisy tenant has the least limit that there is beside latency-sensitive ones; else NotYet."""
+        limits = self.limits_milli()
+        high = {hog.name: limits[hog.name] for hog in self.hogs if limits[hog.name] > LEAST_LIMIT_MILLI}
+        if high:
+            raise NotYet(f"limits are {high}")
         return True
 
     def found(self) -> bool:
@@ -183,12 +188,15 @@ class Scene:
         return True
 
     def given_back(self) -> bool:
-        """All weights are those of the pods' requests, which are alike, and nobody runs idle; else NotYet."""
+        """All weights are those of the pods' requests, which are alike, nobody runs idle, and all have their
+        quota's limit; else NotYet."""
         now, idle = self.weights(), self.idle()
         if len(set(now.values())) != 1 or min(now.values()) <= HELD_WEIGHT:
             raise NotYet(f"weights are {now}")
         if any(idle.values()):
             raise NotYet(f"these run idle: {idle}")
+        if capped := self.capped():
+            raise NotYet(f"these are capped: {capped}")
         return True
 
     def blamed(self) -> set[str]:

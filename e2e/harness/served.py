@@ -100,6 +100,7 @@ class Terms:
         requested_cpu: small by default, so that a hundred tenants fit on two cores beside what else is there.
         requested_memory: about what an idle agent uses.
         held: whether there is a quota.
+        latency_sensitive: the quota's field.
         further: fields of the spec.
     """
 
@@ -109,6 +110,7 @@ class Terms:
     requested_memory: str = "32Mi"
     weight: int = DEFAULT_WEIGHT
     held: bool = True
+    latency_sensitive: bool = False
     further: Mapping[str, Any] = field(default_factory=dict)
 
     def quota(self, tenant: str) -> Manifest:
@@ -118,6 +120,7 @@ class Terms:
             memory=self.memory,
             requests=self._requests(),
             weight=self.weight,
+            latencySensitive=self.latency_sensitive,
             **self.further,
         )
 

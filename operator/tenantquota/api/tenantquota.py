@@ -278,6 +278,12 @@ class TenantQuotaSpec(Part):
         description="The tenant's entitlement to CPU against other tenants while CPU is short, as in the"
         " kernel's cpu.weight. It belongs to the tenant: ten pods don't buy ten shares.",
     )
+    latency_sensitive: bool = Field(
+        False,
+        description="While this tenant is at work on a full node, those who take more than their share of it"
+        " there get CPU limits of no more than their pods request, so that a CPU is free whenever its agents"
+        " wake. That costs those others what nobody else would use.",
+    )
     leaks: Leaks | None = Field(
         None,
         description="When growth counts as a leak, and what is done about it. Default: the defaults of its"

@@ -169,7 +169,8 @@ def _hold(
     if hold.reason == HARMS_NEIGHBOURS:
         return [
             *lines,
-            "Steps are given back once nobody waits for it, and all once it wants no more than its share.",
+            "Limits are given back once no neighbour waits for it or, being latency-sensitive, is at work;"
+            " and all of them once it wants no more than its share.",
             f"The hold ends at {_clock(hold.expires)} unless the node's agent is heard of.",
         ]
     return [

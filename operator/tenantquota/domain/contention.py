@@ -221,6 +221,11 @@ def wanted(over: Over, node: str) -> str:
     return f"{over.tenant} is over its share of {node}, which is full, {_wanting(over)}"
 
 
+def kept_free(over: Over, sensitive: str, node: str) -> str:
+    """Why a tenant gets no more than it requests, in words that a person can check."""
+    return f"{sensitive} is latency-sensitive and at work on {node}, {over.tenant} {_wanting(over)}"
+
+
 def _wanting(over: Over) -> str:
     return (
         f"wanting {over.demand_ms:.0f} ms/s and using {over.used_ms:.0f} of its share of {over.share_ms:.0f}"

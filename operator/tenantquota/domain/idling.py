@@ -26,7 +26,7 @@ class Candidate(NamedTuple):
 
 
 def idle_containers(
-    containers: Iterable[Candidate], yielding: Collection[str], capped: Collection[str]
+    containers: Iterable[Candidate], yielding: Collection[str], to_be_resized: Collection[str]
 ) -> frozenset[str]:
     """The ids of those that are to run idle: all of tenants that yield.
 
@@ -36,10 +36,13 @@ def idle_containers(
 
     Args:
         yielding: tenants whose quota is enforced.
-        capped: tenants whose containers get other limits.
+        to_be_resized: tenants whose containers are about to get other limits.
     """
     return frozenset(
         each.id
         for each in containers
-        if each.tenant in yielding and each.tenant not in capped and not each.starting and not each.resizing
+        if each.tenant in yielding
+        and each.tenant not in to_be_resized
+        and not each.starting
+        and not each.resizing
     )

@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from tenantquota.domain import capping
-from tenantquota.domain.capping import Cap, Consumer, allowance_milli
-from tenantquota.domain.contention import Activity, Harm, Over, Second, told
+from tenantquota.domain.capping import Cap, Consumer, Press, allowance_milli
+from tenantquota.domain.contention import Activity, Harm, Over, Second, kept_free, told
 from tenantquota.domain.yielding import Yield
 from tenantquota.node.containers import Container
 
@@ -43,6 +43,16 @@ class Caps:
             if key in self._names
         )
 
+    def on_their_way(self, containers: Iterable[Container]) -> set[str]:
+        """The tenants of whose containers a cgroup doesn't hold its cap yet: a resize is to come."""
+        return {
+            tenant
+            for container in containers
+            if (cap := self._caps.get(tenant := container.owner.tenant)) is not None
+            and (milli := cap.limits.get(container.id)) is not None
+            and (container.limits is None or container.limits.cpu_milli != milli)
+        }
+
     def message(self, tenant: str) -> str:
         """Why the tenant is capped; empty where it isn't."""
         cap = self._caps.get(tenant)
@@ -73,6 +83,7 @@ class Caps:
         second: Second | None,
         harms: Iterable[Harm],
         yields: Mapping[str, Yield],
+        sensitive: str | None,
         containers: Collection[Container],
         now: float,
         at_ns: int,
@@ -82,19 +93,24 @@ class Caps:
             second: None: one without contention.
             harms: those of this second by which the victim loses too much.
             yields: of tenants whose weights are lowered.
+            sensitive: a latency-sensitive tenant that is at work, if there is one.
         """
         if not (yields or self._caps):
             return
-        pressed: dict[str, str] = {}
-        allowances: dict[str, int] = {}
+        pressed: dict[str, Press] = {}
         if second is not None and not second.systems:
             for harm in harms:
                 for of in harm.culprits:
-                    pressed[of.tenant] = told(harm, of.tenant, self._node)
-                    allowances[of.tenant] = allowance_milli(second, of.tenant, of.share_ms)
+                    allowance = allowance_milli(second, of.tenant, of.share_ms)
+                    pressed[of.tenant] = Press(told(harm, of.tenant, self._node), allowance)
+        if sensitive is not None:
+            pressed |= {
+                tenant: Press(kept_free(of.evidence, sensitive, self._node), None)
+                for tenant, of in yields.items()
+            }
         before = self._caps
         consumers = _consumers(containers, yields, at_ns)
-        self._caps = capping.step(before, yields, pressed, allowances, consumers, now)
+        self._caps = capping.step(before, yields, pressed, consumers, now)
         names = {
             container.id: (container.pod_uid, container.owner.container)
             for container in containers

@@ -49,6 +49,8 @@ class Owner(NamedTuple):
     """The kubelet is about to change the pod's resources."""
     starting: bool = False
     """The kubelet has not said that the container runs, or has ended."""
+    latency_sensitive: bool = False
+    """``spec.latencySensitive`` of the quota."""
 
 
 class Owners(Protocol):

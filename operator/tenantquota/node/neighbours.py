@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from tenantquota.domain import contention, relief, yielding
@@ -104,7 +104,7 @@ class Neighbours:
             return
         pods = pods or self._pods(containers, tick)
         self._cap(second, pods, containers, tick)
-        self._weights.bring_to(self._sides(), pods, containers, now)
+        self._weights.bring_to(self._sides(containers), pods, containers, now)
         seconds = (self._clock_ns() - tick.at_ns) / NANOSECONDS
         for begun in changes.begun:
             self._tell("TenantYields", begun, pods, seconds)
@@ -129,9 +129,14 @@ class Neighbours:
         """Whoever would yield if it were enforced is left out: it isn't known if that were enough."""
         enforced = {pod.tenant for pod in pods.values() if pod.enforces}
         yields = {tenant: each for tenant, each in self._state.active.items() if tenant in enforced}
-        self._caps.after_second(
-            second, self._harms.grave, yields, containers, tick.at_ns / NANOSECONDS, tick.at_ns
-        )
+        now = tick.at_ns / NANOSECONDS
+        sensitive = self._sensitive(containers)
+        self._caps.after_second(second, self._harms.grave, yields, sensitive, containers, now, tick.at_ns)
+
+    def _sensitive(self, containers: Iterable[Container]) -> str | None:
+        """A latency-sensitive tenant that is at work within its share, the first by name."""
+        at_work = (each.owner.tenant for each in containers if each.owner.latency_sensitive)
+        return min((tenant for tenant in at_work if tenant in self._lifted), default=None)
 
     def _unharmed(self, pods: Mapping[str, PodUse]) -> frozenset[str]:
         """The tenants that nobody harmed in this second, however long they waited: those that yield are to,
@@ -141,9 +146,8 @@ class Neighbours:
         freed = frozenset[str]() if contenders is None else relief.freed(contenders, yielding)
         return freed | yielding.keys()
 
-    def _sides(self) -> Sides:
-        capped = {tenant for tenant in self._state.active if self._caps.of(tenant)}
-        return Sides(self._state.active, self._lifted, capped)
+    def _sides(self, containers: Iterable[Container]) -> Sides:
+        return Sides(self._state.active, self._lifted, self._caps.on_their_way(containers))
 
     def give_back(self) -> None:
         """Puts the kubelet's weights back."""

@@ -53,6 +53,7 @@ class Quota(NamedTuple):
     thresholds: Thresholds = DEFAULTS
     held: bool = False
     """Its status tells of a hold."""
+    latency_sensitive: bool = False
 
 
 def read_pod(manifest: Any) -> tuple[str, Pod]:
@@ -152,6 +153,7 @@ def read_quota(manifest: Any) -> tuple[str, Quota]:
             int(spec.get("weight", 100)),
             _thresholds(spec.get("leaks") or {}),
             bool((manifest.get("status") or {}).get("hold")),
+            bool(spec.get("latencySensitive", False)),
         )
         return metadata["uid"], quota
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -244,6 +246,7 @@ class TenantsPods:
             pod.memory_request_bytes,
             pod.resizing,
             container_id not in pod.started,
+            quota.latency_sensitive,
         )
 
     def _quota_of(self, pod: Pod) -> Quota | None:

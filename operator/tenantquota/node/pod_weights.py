@@ -34,8 +34,8 @@ class Sides(NamedTuple):
 
     yielding: Collection[str]
     lifted: Collection[str]
-    capped: Collection[str]
-    """Of those that yield, the ones whose containers get other limits."""
+    to_be_resized: Collection[str]
+    """Of those that yield, the ones whose containers are about to get other limits."""
 
 
 class PodWeights:
@@ -179,5 +179,5 @@ class PodWeights:
             for each in containers
             if (of := each.owner).enforces
         )
-        idle = idling.idle_containers(candidates, sides.yielding, sides.capped)
+        idle = idling.idle_containers(candidates, sides.yielding, sides.to_be_resized)
         return self._idling.orders(containers, idle, lambda container: pods[container.pod_uid].kubelets)

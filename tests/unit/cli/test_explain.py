@@ -129,7 +129,7 @@ def test_one_that_harms_its_neighbours() -> None:
     told = explain(quota(of), [report(heavy=258)], NOW)
     assert "HarmsNeighbours. Measured: acme made globex wait." in told
     assert "heavy/agent: 500m → 260m CPU; its cgroup holds 260m" in told
-    assert "Steps are given back once nobody waits for it" in told
+    assert "Limits are given back once no neighbour waits for it" in told
     assert "The hold ends at 10:05:20 unless the node's agent is heard of." in told
     assert "the controller renews" not in told
 

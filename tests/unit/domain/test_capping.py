@@ -11,10 +11,12 @@ from tenantquota.domain.capping import (
     FIRST_PATIENCE_SECONDS,
     GRAIN_MILLI,
     LONGEST_PATIENCE_SECONDS,
+    REQUESTED_LEAST_MILLI,
     STEP_FACTOR,
     STEP_SECONDS,
     Cap,
     Consumer,
+    Press,
     allowance_milli,
     limits_within,
     step,
@@ -37,7 +39,7 @@ class Tenant:
         self.now = 100.0
         self.wants = wants or (consumer(),)
         self.yields = True
-        self.allowance = ALLOWANCE
+        self.allowance: int | None = ALLOWANCE
         self.caps: dict[str, Cap] = {}
         self.changes: list[float] = []
 
@@ -55,8 +57,7 @@ class Tenant:
         self.caps = step(
             self.caps,
             {"hog": of} if self.yields else {},
-            {"hog": "hog made small wait"} if pressed else {},
-            {"hog": self.allowance} if pressed else {},
+            {"hog": Press("hog made small wait", self.allowance)} if pressed else {},
             {"hog": own if own is not None else self._held()},
             self.now,
         )
@@ -165,6 +166,69 @@ class TestGiveBack:
         for _ in range(round(FIRST_PATIENCE_SECONDS)):
             tenant.second(pressed=False, own=[])
         assert tenant.limits == {}
+
+
+class TestToRequests:
+    """Beside a latency-sensitive tenant: what its pods request, and 100m at the least."""
+
+    @pytest.fixture
+    def tenant(self) -> Tenant:
+        tenant = Tenant(consumer(floor=150))
+        tenant.allowance = None
+        return tenant
+
+    def test_after_weights_had_their_time(self, tenant: Tenant) -> None:
+        tenant.seconds(AFTER_SECONDS, pressed=True)
+        assert tenant.limits == {}
+        tenant.second(pressed=True)
+        assert tenant.limits == {"a": 150}
+
+    def test_no_less_than_an_agent_needs_to_answer_probes(self, tenant: Tenant) -> None:
+        tenant.wants = (consumer(floor=10),)
+        tenant.seconds(AFTER_SECONDS + 1, pressed=True)
+        assert tenant.limits == {"a": REQUESTED_LEAST_MILLI}
+
+    def test_all_containers_together(self, tenant: Tenant) -> None:
+        tenant.wants = (
+            consumer("a", 900, floor=60),
+            consumer("b", 900, floor=60),
+            consumer("c", 5, floor=60),
+        )
+        tenant.seconds(AFTER_SECONDS + 1, pressed=True)
+        assert tenant.limits == {"a": 80, "b": 80}
+
+    def test_stays_though_it_is_not_throttled_in_every_second(self, tenant: Tenant) -> None:
+        tenant.seconds(AFTER_SECONDS + 1, pressed=True)
+        for _ in range(60):
+            tenant.second(pressed=True, own=[consumer(used=100, floor=150)])
+        assert tenant.limits == {"a": 150}
+
+    def test_is_given_back_whole_once_the_sensitive_one_rests(self, tenant: Tenant) -> None:
+        tenant.seconds(AFTER_SECONDS + 1, pressed=True)
+        tenant.seconds(FIRST_PATIENCE_SECONDS - 1, pressed=False)
+        assert tenant.limits == {"a": 150}
+        tenant.second(pressed=False)
+        assert tenant.limits == {}
+
+    def test_and_later_when_it_comes_back(self, tenant: Tenant) -> None:
+        tenant.seconds(AFTER_SECONDS + 1, pressed=True)
+        tenant.seconds(FIRST_PATIENCE_SECONDS, pressed=False)
+        tenant.seconds(STEP_SECONDS, pressed=True)
+        assert tenant.limits == {"a": 150}
+        tenant.seconds(2 * FIRST_PATIENCE_SECONDS - 1, pressed=False)
+        assert tenant.limits == {"a": 150}
+
+    def test_lowers_a_limit_that_was_for_harm(self) -> None:
+        tenant = capped()
+        tenant.allowance = None
+        tenant.seconds(STEP_SECONDS, pressed=True)
+        assert tenant.limits == {"a": REQUESTED_LEAST_MILLI}
+
+    def test_harm_alone_lowers_it_no_further_and_raises_nothing(self, tenant: Tenant) -> None:
+        tenant.seconds(AFTER_SECONDS + 1, pressed=True)
+        tenant.allowance = ALLOWANCE
+        tenant.seconds(60, pressed=True)
+        assert tenant.limits == {"a": 150}
 
 
 @given(st.lists(st.tuples(st.integers(1, 70), st.booleans()), max_size=30))

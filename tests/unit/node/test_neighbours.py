@@ -8,9 +8,9 @@ import pytest
 from tenantquota.domain.capping import AFTER_SECONDS, FIRST_PATIENCE_SECONDS
 from tenantquota.domain.idling import IDLE
 from tenantquota.domain.runtime_work import MOST_SECONDS
-from tenantquota.domain.usage import NANOSECONDS, RunDelay
+from tenantquota.domain.usage import NANOSECONDS, Limits, RunDelay
 from tenantquota.domain.weights import LIFT, USE_FACTOR, V1_LEAST, kubelet_weight
-from tenantquota.domain.yielding import QUIET_SECONDS
+from tenantquota.domain.yielding import LIFTED_SECONDS, QUIET_SECONDS
 from tenantquota.node.caps import CappedContainer
 from tenantquota.node.containers import Container, Owner
 from tenantquota.node.neighbours import Holding, Neighbours
@@ -135,6 +135,9 @@ class Node:
     def change(self, tenant: str, *, resizing: bool = False, starting: bool = False) -> None:
         container = self.containers[tenant]
         container.owner = container.owner._replace(resizing=resizing, starting=starting)
+
+    def limit(self, tenant: str, milli: int) -> None:
+        self.containers[tenant].limits = Limits(self.at_ns, milli * 100, 100_000, None)
 
     def replace(self, tenant: str) -> None:
         """Its container by another one, which is about to start."""
@@ -435,6 +438,19 @@ class TestIdle:
         assert node.holdings[0].caps
         assert (node.container_weight("hog"), node.weight("hog")) == (FEW_SHARES, V1_LEAST)
 
+    def test_again_once_its_cgroup_holds_the_cap(self) -> None:
+        node = without_room()
+        node.noise(int(AFTER_SECONDS) + 1)
+        (cap,) = node.holdings[0].caps
+        node.limit("hog", cap.cpu_limit_milli + 10)
+        node.noise()
+        assert node.container_weight("hog") == FEW_SHARES
+        node.limit("hog", cap.cpu_limit_milli)
+        node.noise()
+
+        assert node.holdings[0].caps
+        assert node.container_weight("hog") == IDLE
+
     def test_whoever_is_only_observed_does_not(self) -> None:
         node = Node("hog", "small", enforces=False)
         node.noise(3)
@@ -616,6 +632,58 @@ class TestCap:
         assert (capped["rule"], capped["tenant"], capped["oldMilli"]) == ("TenantCapped", "hog", {})
         assert capped["newMilli"] == {"uid-hog/main": self.HALF_MILLI} == uncapped["oldMilli"]
         assert (uncapped["rule"], uncapped["newMilli"]) == ("TenantNoLongerCapped", {})
+
+
+class TestLatencySensitive:
+    """Whose neighbours get what they request, as long as it is at work."""
+
+    REQUESTED = (CappedContainer("uid-hog", "main", 100),)
+
+    @pytest.fixture
+    def node(self) -> Node:
+        node = Node("hog", "small")
+        small = node.containers["small"]
+        small.owner = small.owner._replace(latency_sensitive=True)
+        node.calm(5)
+        return node
+
+    def test_who_yields_beside_it_gets_what_it_requests(self, node: Node) -> None:
+        node.noise(int(AFTER_SECONDS))
+        assert node.holdings[0].caps == ()
+        node.noise()
+
+        assert node.holdings[0].caps == self.REQUESTED
+        assert node.holdings[0].victims == ()
+        assert node.holdings[0].message == (
+            "small is latency-sensitive and at work on n1, hog wanting 5900 ms/s and using 1900 of its share"
+            " of 1860 ms/s"
+        )
+
+    def test_stays_while_both_want_cpu(self, node: Node) -> None:
+        node.noise(int(AFTER_SECONDS) + 1)
+        for _ in range(60):
+            node.second(1700, contended=False, hog=(100, 0, 600, 1), small=(60, 8, 1000))
+
+        assert node.holdings[0].caps == self.REQUESTED
+
+    def test_not_while_it_rests(self, node: Node) -> None:
+        for _ in range(30):
+            node.second(hog=(1900, 4000, 600), small=(0, 0, 0))
+
+        assert [each.caps for each in node.holdings] in ([], [()])
+
+    def test_is_given_back_once_it_rests(self, node: Node) -> None:
+        node.noise(int(AFTER_SECONDS) + 1)
+        for _ in range(int(LIFTED_SECONDS + FIRST_PATIENCE_SECONDS) + 1):
+            node.second(1900, contended=False, hog=(100, 0, 600, 1))
+
+        assert [each.caps for each in node.holdings] == [()]
+
+    def test_ends_with_the_noise(self, node: Node) -> None:
+        node.noise(int(AFTER_SECONDS) + 1)
+        node.calm(int(QUIET_SECONDS) + 1)
+
+        assert node.holdings == []
 
 
 class TestRelief:

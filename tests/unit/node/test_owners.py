@@ -170,6 +170,16 @@ class TestQuotas:
         assert owner is not None
         assert owner.held
 
+    def test_whether_its_tenant_is_latency_sensitive(self) -> None:
+        manifest = quota("q1", "acme")
+        assert not read_quota(manifest)[1].latency_sensitive
+        manifest["spec"]["latencySensitive"] = True
+        joined = Joined(manifest)
+        joined.put(pod("u1", "a"))
+        owner = joined.owner_of("u1", "a")
+        assert owner is not None
+        assert owner.latency_sensitive
+
     def test_what_matters_of_it(self) -> None:
         manifest = quota("q1", "acme")
         manifest["spec"] |= {
