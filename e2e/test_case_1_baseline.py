@@ -236,7 +236,10 @@ def platform(
         containers = [item for tenant in made for item in cluster.running(tenant.name)]
         agent = the_only(node_agents, {container.node for container in containers})
         wait_until(
-            lambda: all_counted(agent, containers), what="every tenant to be followed", deadline_seconds=30
+            lambda: all_counted(agent, containers),
+            what="every tenant to be followed",
+            deadline_seconds=30,
+            poll_seconds=1.0,
         )
         platform = Platform(
             cluster, services, sessions, made, Contamination(made), agent, first=agent.scrape()
@@ -292,9 +295,13 @@ def test_tenants_at_work(platform: Platform, baselines: Baselines, record: Recor
 
 def test_levels_are_those_of_the_files(platform: Platform, record: Recorder) -> None:
     """Memory each second; open files and processes within the ten seconds in which they are counted anew."""
-    for number, agent in enumerate(platform.agents()):
+
+    def change(numbered: tuple[int, ServedAgent]) -> None:
+        number, agent = numbered
         agent.hold((number % 4) * 16 * MIB)
         agent.keep(files=number * 5, processes=number % 3)
+
+    many.each(change, enumerate(platform.agents()))
     containers = platform.containers()
     cgroups = NodeCgroups(platform.agent.node)
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from e2e.harness import load, many, served
+from e2e.harness import load, many, served, tenants
 from e2e.harness.beside import Beside
 from e2e.harness.cgroups import CpuUse, read_all
 from e2e.harness.cluster import POD, Cluster, Container
@@ -45,6 +45,7 @@ UNBOUND_CPU_MILLICORES: Final = 64_000
 BURNED_CORES: Final = 4
 MEMORY_LEFT_BYTES: Final = 12 * MIB
 """What a hog that lives leaves of its limit."""
+REQUESTS: Final = served.Terms().declared()
 LATE_AT_ONCE: Final = 25
 """Beside what fifty tenants of this case and as many of case 3 request, two CPUs have room for so many."""
 KILLED: Final = 128 + 9
@@ -157,7 +158,7 @@ def test_new_pods_start_within_the_quota(platform: Platform) -> None:
     platform.set_limits(platform.names, CPU_MILLICORES, MEMORY_BYTES)
     for first in range(0, len(platform.names), LATE_AT_ONCE):
         names = platform.names[first : first + LATE_AT_ONCE]
-        late = roll_out(platform.cluster, [served.agent(name, platform.services, "late") for name in names])
+        late = roll_out(platform.cluster, [tenants.agent("late", name, resources=REQUESTS) for name in names])
         assert limits_are(late, CPU_MILLICORES, MEMORY_BYTES)
         many.each(lambda name: platform.cluster.delete(POD, "late", name), names)
 

@@ -10,16 +10,18 @@ from e2e.harness.wait import NotYet, wait_until
 
 LOG: Final = logging.getLogger(__name__)
 AT_ONCE: Final = 6
-"""Pods that are on their way. Each start takes a second of CPU and more; where a hundred do so at once on two
-cores, runc gives up on one after the other: on cgroup v1 it freezes a new container while it sets it up,
-and a thread that gets no CPU can't be frozen ("unable to freeze")."""
+"""Pods whose containers don't run yet. Each start takes a second of CPU and more; where a hundred do so at
+once on two cores, runc gives up on one after the other: on cgroup v1 it freezes a new container while it sets
+it up, and a thread that gets no CPU can't be frozen ("unable to freeze")."""
+ON_THEIR_WAY: Final = 2 * AT_ONCE
+"""With those that run and aren't Ready, most of which wait for their next probe."""
 UNFROZEN: Final = "unable to freeze"
 TELL_EVERY: Final = 20
 BASE_SECONDS: Final = 120
 SECONDS_PER_POD: Final = 2.0
 
 
-def roll_out(cluster: Cluster, pods: Sequence[Manifest], *, at_once: int = AT_ONCE) -> list[Container]:
+def roll_out(cluster: Cluster, pods: Sequence[Manifest]) -> list[Container]:
     """Starts pods, and returns their containers once all are Ready. One that isn't restarted and couldn't be
     frozen is made anew: that is the full node's doing. Any other failure stays.
 
@@ -57,7 +59,10 @@ def roll_out(cluster: Cluster, pods: Sequence[Manifest], *, at_once: int = AT_ON
             LOG.info("%d of %d pods are ready", ready, len(pods))
         if len(found) == len(pods) and not waiting:
             return [container for pod in found for container in running_containers(pod)]
-        next_ones = left[: max(0, at_once - (len(started) - ready))]
+        set_up = sum(pod["status"].get("phase") == "Running" for pod in waiting)
+        on_their_way = len(started) - ready
+        room = min(AT_ONCE - (on_their_way - set_up), ON_THEIR_WAY - on_their_way)
+        next_ones = left[: max(0, room)]
         del left[: len(next_ones)]
         many.each(cluster.apply, next_ones)
         started.update(map(_key, next_ones))

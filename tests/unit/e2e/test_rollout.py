@@ -1,5 +1,6 @@
 """Pods that are started, and which of them are made anew."""
 
+import threading
 from typing import Any, cast
 
 import pytest
@@ -61,3 +62,46 @@ def test_any_other_failure_stays() -> None:
         rollout.roll_out(cast("Cluster", cluster), [pod("early"), pod("late")])
 
     assert cluster.deleted == []
+
+
+class Slow:
+    """Pods that run so many looks after they were made, and are ready as many later."""
+
+    def __init__(self, looks: int) -> None:
+        self.most_set_up, self.most_on_their_way = 0, 0
+        self._looks = looks
+        self._lock = threading.Lock()
+        self._pods: dict[str, tuple[Manifest, int]] = {}
+
+    def objects(self, _: Kind) -> list[Manifest]:
+        found = [self._at(manifest, looks) for manifest, looks in self._pods.values()]
+        self._pods = {name: (manifest, looks + 1) for name, (manifest, looks) in self._pods.items()}
+        return found
+
+    def apply(self, manifest: Manifest) -> None:
+        with self._lock:  # it is called for several at once
+            self._pods[manifest["metadata"]["name"]] = (manifest, 0)
+            phases = [self._at(of, looks - 1)["status"] for of, looks in self._pods.values()]
+            set_up = sum(status["phase"] == "Pending" for status in phases)
+            on_their_way = sum(not status["conditions"] for status in phases)
+            self.most_set_up = max(self.most_set_up, set_up)
+            self.most_on_their_way = max(self.most_on_their_way, on_their_way)
+
+    def _at(self, manifest: Manifest, looks: int) -> Manifest:
+        runs = {"name": "agent", "containerID": "containerd://a", "restartCount": 0, "state": {"running": {}}}
+        status = {
+            "phase": "Running" if looks >= self._looks else "Pending",
+            "conditions": [{"type": "Ready", "status": "True"}] if looks >= 2 * self._looks else [],
+            "containerStatuses": [runs],
+        }
+        return manifest | {"spec": {"nodeName": "n1"}, "status": status}
+
+
+def test_as_many_are_on_their_way_as_may_be_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout, "BASE_SECONDS", 60)
+    monkeypatch.setattr("e2e.harness.wait.time.sleep", lambda _: None)
+    cluster = Slow(looks=3)
+    containers = rollout.roll_out(cast("Cluster", cluster), [pod(f"p{number}") for number in range(40)])
+
+    assert len(containers) == 40
+    assert (cluster.most_set_up, cluster.most_on_their_way) == (rollout.AT_ONCE, rollout.ON_THEIR_WAY)
