@@ -1,10 +1,11 @@
-"""Whom weights free of those who yield: a limit would add nothing for them.
+"""Whom weights free of those who yield: a limit of a part of their share would add nothing for them.
 
 Between pods of one QoS class CPU goes by weight, and one on which only idle groups run counts as free
 (``domain.idling``). Measured on two CPUs, eight victims lifted to eighteen times what two idle hogs have
 together: limits of half or a quarter of a CPU for each hog besides leave p99 as it is (72, 72 and 70 ms),
 while setting a limit is a resize, which keeps the node's own programs at work for a second and has the
-kubelet write the weights of before (decision 27).
+kubelet write the weights of before (decision 27). What far lower ones add is for those who ask for it
+(``spec.latencySensitive``, decision 37).
 """
 
 from collections import defaultdict
