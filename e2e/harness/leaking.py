@@ -148,6 +148,9 @@ class Leaking:
                 time.sleep(LOOK_SECONDS)  # the pace of the figures, not a wait for something
         for course in courses:
             course.check()
+        # what rises and then stays is no work that comes and goes any more
+        for name, make in WORKERS.items():
+            make(self.agent(name))(0.0)
 
     def _look(self) -> None:
         self.agent(QUIET).work(WORK_MILLISECONDS)
