@@ -10,7 +10,7 @@ node that is full, be it of idle groups, the kernel hardly looks for another CPU
 one (``SIS_UTIL`` in kernel/sched/fair.c; decision 37). CPU is milli-CPU, which is also ms a second.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from tenantquota.domain.contention import DEFAULT_WEIGHT, OTHERS_MS, Second
@@ -101,6 +101,20 @@ def allowance_milli(second: Second, tenant: str, share_milli: float) -> int:
     weights = {each.tenant: each.weight for each in second.tenants if each.demand_ms >= OTHERS_MS}
     weight = weights.setdefault(tenant, DEFAULT_WEIGHT)
     return round(max(second.tenants_ms * weight / sum(weights.values()), SHARE_PART * share_milli))
+
+
+def sensitive_at_work(
+    second: Second | None, sensitive: Collection[str], lifted: Collection[str]
+) -> str | None:
+    """The latency-sensitive tenant for whom CPUs are to be free, the first by name. There is none while all
+    of them that wait within their share use next to nothing together: a program that sleeps wakes now and
+    then, and waits for those who fill the node."""
+    if second is None:
+        return None
+    of = {each.tenant: each.used_ms for each in second.tenants if each.tenant in sensitive}
+    waiting = sorted(tenant for tenant in of if tenant in lifted)
+    at_work = sum(of[tenant] for tenant in waiting) >= OTHERS_MS
+    return waiting[0] if at_work else None
 
 
 def step(

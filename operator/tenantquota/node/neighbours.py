@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, NamedTuple, Protocol
 
-from tenantquota.domain import contention, relief, yielding
+from tenantquota.domain import capping, contention, relief, yielding
 from tenantquota.domain.contention import Activity, Over, Second
 from tenantquota.domain.usage import NANOSECONDS
 from tenantquota.domain.yielding import State, Yield
@@ -130,13 +130,9 @@ class Neighbours:
         enforced = {pod.tenant for pod in pods.values() if pod.enforces}
         yields = {tenant: each for tenant, each in self._state.active.items() if tenant in enforced}
         now = tick.at_ns / NANOSECONDS
-        sensitive = self._sensitive(containers)
+        declared = {each.owner.tenant for each in containers if each.owner.latency_sensitive}
+        sensitive = capping.sensitive_at_work(second, declared, self._lifted)
         self._caps.after_second(second, self._harms.grave, yields, sensitive, containers, now, tick.at_ns)
-
-    def _sensitive(self, containers: Iterable[Container]) -> str | None:
-        """A latency-sensitive tenant that is at work within its share, the first by name."""
-        at_work = (each.owner.tenant for each in containers if each.owner.latency_sensitive)
-        return min((tenant for tenant in at_work if tenant in self._lifted), default=None)
 
     def _unharmed(self, pods: Mapping[str, PodUse]) -> frozenset[str]:
         """The tenants that nobody harmed in this second, however long they waited: those that yield are to,

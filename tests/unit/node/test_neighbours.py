@@ -10,7 +10,7 @@ from tenantquota.domain.idling import IDLE
 from tenantquota.domain.runtime_work import MOST_SECONDS
 from tenantquota.domain.usage import NANOSECONDS, Limits, RunDelay
 from tenantquota.domain.weights import LIFT, USE_FACTOR, V1_LEAST, kubelet_weight
-from tenantquota.domain.yielding import LIFTED_SECONDS, QUIET_SECONDS
+from tenantquota.domain.yielding import QUIET_SECONDS
 from tenantquota.node.caps import CappedContainer
 from tenantquota.node.containers import Container, Owner
 from tenantquota.node.neighbours import Holding, Neighbours
@@ -674,10 +674,18 @@ class TestLatencySensitive:
 
     def test_is_given_back_once_it_rests(self, node: Node) -> None:
         node.noise(int(AFTER_SECONDS) + 1)
-        for _ in range(int(LIFTED_SECONDS + FIRST_PATIENCE_SECONDS) + 1):
+        for _ in range(int(FIRST_PATIENCE_SECONDS) + 1):
             node.second(1900, contended=False, hog=(100, 0, 600, 1))
 
         assert [each.caps for each in node.holdings] == [()]
+
+    def test_one_that_wakes_now_and_then_is_not_at_work(self, node: Node) -> None:
+        node.noise(int(AFTER_SECONDS) + 1)
+        for _ in range(int(FIRST_PATIENCE_SECONDS) + 1):
+            node.second(1900, contended=False, hog=(100, 0, 600, 1), small=(1, 0, 10))
+        for _ in range(60):
+            node.second(hog=(1990, 4000, 600), small=(1, 3, 10))
+            assert [each.caps for each in node.holdings] == [()]
 
     def test_ends_with_the_noise(self, node: Node) -> None:
         node.noise(int(AFTER_SECONDS) + 1)
