@@ -1,8 +1,10 @@
 """The CPU weights by which tenants yield, and those who wait are lifted.
 
 Lifting is bounded, since the kubelet takes a pod's weight for its CPU request: where a pod's ``cpu.shares``
-are higher, it shows a higher ``status.resources.requests.cpu`` when it next syncs the pod, and counts that as
-taken when it admits a resize (measured, Kubernetes 1.37). A lower weight than the request's has no such
+are higher, it shows a higher ``status.resources.requests.cpu`` when it next syncs the pod. That counts as
+taken when the scheduler places a pod (``AggregateContainerRequests``, k8s.io/component-helpers/resource) and
+when the kubelet admits a resize, and it is shown until the kubelet syncs the pod again, 60 to 90 s later
+where nothing else happens to it (measured, Kubernetes 1.37). A lower weight than the request's has no such
 effect: the higher of the two counts.
 """
 
@@ -18,7 +20,8 @@ USE_FACTOR: Final = 2
 what it uses: on a full node it stands against the system's pods too, which had idle CPUs before (measured,
 decision 23)."""
 SPARE_FRACTION: Final = 0.5
-"""Of the CPU that nobody requests, so much may be taken by lifting: the rest is for resizes and new pods."""
+"""Of the CPU that nobody requests, so much may be taken by lifting, past lifts that the kubelet still shows
+among it: the rest is for resizes and new pods."""
 V1_LEAST: Final = 2
 V1_MOST: Final = 262_144
 V2_LEAST: Final = 1
@@ -45,6 +48,8 @@ class PodWeight(NamedTuple):
     """It ran at all of late: one that sleeps needs no lift."""
     used_milli: int = 0
     """The most that it used of late."""
+    shown_milli: int = 0
+    """What the kubelet shows it to request beyond what it does."""
 
 
 def kubelet_weight(request_milli: int, *, version: int) -> int:
@@ -60,9 +65,13 @@ def request_milli(weight: int, *, version: int) -> int:
     return -(-shares * 1000 // 1024)
 
 
-def spare_milli(allocatable_milli: int, requested_milli: int) -> int:
-    """How much of a node's CPU lifting may take in all."""
-    return int(max(0, allocatable_milli - requested_milli) * SPARE_FRACTION)
+def spare_milli(allocatable_milli: int, requested_milli: int, shown_milli: int) -> int:
+    """How much of a node's CPU lifting may take beyond what is shown already.
+
+    Args:
+        shown_milli: what the kubelet shows pods to request beyond what they do, together.
+    """
+    return max(0, int(max(0, allocatable_milli - requested_milli) * SPARE_FRACTION) - shown_milli)
 
 
 def weights(
@@ -83,7 +92,8 @@ def weights(
         yielding: ``spec.weight`` of the tenants that yield. Among these a tenant gets what its weight is
             worth, however many pods it has.
         lifted: the tenants that waited while within their share.
-        spare: millicores by which all weights together may exceed the kubelet's, in the kubelet's reckoning.
+        spare: millicores by which all weights together may exceed the kubelet's and what it shows already, in
+            its reckoning.
     """
     if not yielding:
         return {}
@@ -111,6 +121,7 @@ class _Node:
             pod for pod in pods if pod.tenant in lifted and pod.tenant not in yielding and pod.awake
         ]
         self._kubelets = {pod.uid: pod.kubelets for pod in pods}
+        self._shown = {pod.uid: pod.shown_milli for pod in pods}
         busy = dict.fromkeys(yielding, 0)
         for pod in self._yielding:
             busy[pod.tenant] += pod.busy
@@ -166,11 +177,14 @@ class _Node:
         return {pod.uid: level for pod in self._lifted if level > pod.kubelets}
 
     def cost_milli(self, weights: Mapping[str, int]) -> int:
-        """By how much the kubelet takes the pods' requests for more than they are."""
+        """By how much the kubelet is to take the pods' requests for more than it does already."""
         return sum(
-            request_milli(weight, version=self._version) - request_milli(before, version=self._version)
-            for uid, weight in weights.items()
-            if weight > (before := self._kubelets[uid])
+            max(0, self._excess_milli(uid, weight) - self._shown[uid]) for uid, weight in weights.items()
+        )
+
+    def _excess_milli(self, uid: str, weight: int) -> int:
+        return request_milli(weight, version=self._version) - request_milli(
+            self._kubelets[uid], version=self._version
         )
 
     def _highest(

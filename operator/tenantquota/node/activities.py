@@ -22,6 +22,7 @@ class PodUse(NamedTuple):
         used_ms: of CPU, in this second.
         resizing: the kubelet is about to change its resources.
         starting: a container of it is about to start.
+        shown_milli: what the kubelet shows it to request beyond what it does.
     """
 
     path: str
@@ -32,6 +33,7 @@ class PodUse(NamedTuple):
     used_ms: float
     resizing: bool = False
     starting: bool = False
+    shown_milli: int = 0
 
 
 def activities_of(containers: Iterable[Container], tick: Tick) -> list[Activity]:
@@ -100,5 +102,6 @@ def pods_of(containers: Iterable[Container], version: int, at_ns: int) -> dict[s
             used_ms,
             owner.resizing,
             starts or (former is not None and former.starting),
+            owner.cpu_excess_milli,
         )
     return found

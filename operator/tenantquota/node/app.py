@@ -108,7 +108,8 @@ class _Agent:
         )
 
     def _spare_milli(self) -> int:
-        return spare_milli(self._allocatable_milli, self._owners.cpu_requested_milli())
+        owners = self._owners
+        return spare_milli(self._allocatable_milli, owners.cpu_requested_milli(), owners.cpu_excess_milli())
 
     def run(self) -> int:
         """Until a signal, or until a thread without which it would be blind or mute has ended; then 1."""

@@ -51,6 +51,8 @@ class Owner(NamedTuple):
     """The kubelet has not said that the container runs, or has ended."""
     latency_sensitive: bool = False
     """``spec.latencySensitive`` of the quota."""
+    cpu_excess_milli: int = 0
+    """What the kubelet shows the pod to request beyond what it does."""
 
 
 class Owners(Protocol):

@@ -34,12 +34,19 @@ class Pod(NamedTuple):
     """The kubelet has told of every container that is to run now."""
     cpu_request_milli: int = 0
     """Nothing once it has ended."""
+    cpu_shown_milli: int = 0
+    """What the kubelet shows as its request, from the weight that it has; nothing where it shows none."""
     memory_request_bytes: int = 0
     """The same of memory."""
     resizing: bool = False
     """The kubelet is about to change its resources, or has tried and will again."""
     started: frozenset[str] = frozenset()
     """Ids of the containers that run or have ended, by the kubelet's word."""
+
+    @property
+    def cpu_excess_milli(self) -> int:
+        """What the kubelet shows it to request beyond what it does."""
+        return max(0, self.cpu_shown_milli - self.cpu_request_milli)
 
 
 class Quota(NamedTuple):
@@ -79,6 +86,7 @@ def read_pod(manifest: Any) -> tuple[str, Pod]:
             {container_id: of["name"] for container_id, of in told.items()},
             _is_settled(spec, status),
             0 if ended else _requested(spec, "cpu", parse_cpu_milli),
+            0 if ended else _shown_milli(status),
             0 if ended else _requested(spec, "memory", parse_memory_bytes),
             any(_is_resizing(of) for of in status.get("conditions") or ()),
             frozenset(container_id for container_id, of in told.items() if _has_started(of)),
@@ -110,6 +118,11 @@ def _requested(spec: Any, resource: str, parse: Callable[[str], int]) -> int:
     together = sidecars + sum(request(container) or 0 for container in spec["containers"])
     overhead = (spec.get("overhead") or {}).get(resource)
     return max(most, together) + (parse(str(overhead)) if overhead else 0)
+
+
+def _shown_milli(status: Any) -> int:
+    shown = ((status.get("resources") or {}).get("requests") or {}).get("cpu")
+    return 0 if shown is None else parse_cpu_milli(str(shown))
 
 
 def _is_resizing(condition: Any) -> bool:
@@ -217,6 +230,10 @@ class TenantsPods:
         """By all pods of the node together, whoever's they are."""
         return sum(pod.cpu_request_milli for pod in self._pods.values())
 
+    def cpu_excess_milli(self) -> int:
+        """What the kubelet shows all these pods to request beyond what they do."""
+        return sum(pod.cpu_excess_milli for pod in self._pods.values())
+
     def count(self) -> int:
         """How many of the pods are tenants'."""
         return sum(self._quota_of(pod) is not None for pod in self._pods.values())
@@ -247,6 +264,7 @@ class TenantsPods:
             pod.resizing,
             container_id not in pod.started,
             quota.latency_sensitive,
+            pod.cpu_excess_milli,
         )
 
     def _quota_of(self, pod: Pod) -> Quota | None:

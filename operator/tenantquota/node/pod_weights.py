@@ -168,7 +168,13 @@ class PodWeights:
         # One that was lifted stays so while its tenant is, so that it isn't written each second.
         awake = pod.used_ms >= AWAKE_MS or pod.path in self._set
         return PodWeight(
-            uid, pod.tenant, pod.kubelets, pod.used_ms >= BUSY_MS, awake, self._most_used.get(pod.path, 0)
+            uid,
+            pod.tenant,
+            pod.kubelets,
+            pod.used_ms >= BUSY_MS,
+            awake,
+            self._most_used.get(pod.path, 0),
+            pod.shown_milli,
         )
 
     def _idle_orders(

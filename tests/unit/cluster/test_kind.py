@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,7 +48,10 @@ def test_configuration_of_a_common_host_changes_no_more_than_it_must() -> None:
     written = json.loads(configuration(0, cgroup_version=2, own_network=False, restrict_oom_score=False))
     assert written["nodes"] == [{"role": "control-plane"}]
     assert written["networking"]["disableDefaultCNI"] is False
-    assert written["containerdConfigPatches"] == []
+    (containerd,) = written["containerdConfigPatches"]
+    assert tomllib.loads(containerd)["plugins"] == {
+        "io.containerd.cri.v1.runtime": {"stats_collect_period": "1m"}
+    }
     assert [json.loads(patch) for patch in written["kubeadmConfigPatches"]] == [
         {"kind": "KubeletConfiguration", "maxPods": 250}
     ]
@@ -57,7 +61,7 @@ def test_configuration_of_an_odd_host() -> None:
     written = json.loads(configuration(2, cgroup_version=1, own_network=True, restrict_oom_score=True))
     assert [each["role"] for each in written["nodes"]] == ["control-plane", "worker", "worker"]
     assert written["networking"]["disableDefaultCNI"] is True
-    assert "restrict_oom_score_adj = true" in written["containerdConfigPatches"][0]
+    assert "restrict_oom_score_adj = true" in "".join(written["containerdConfigPatches"])
     assert json.loads(written["kubeadmConfigPatches"][0])["failCgroupV1"] is False
 
 

@@ -18,6 +18,8 @@ from tenantquota.domain.weights import (
 
 MUCH = 100_000
 """Millicores to spare: the bound is none."""
+HOG = {"hog": 100}
+SMALL = {"small"}
 
 
 class TestKubeletWeight:
@@ -157,8 +159,32 @@ class TestUse:
 
 class TestBound:
     def test_half_of_what_nobody_requests(self) -> None:
-        assert spare_milli(2000, 1000) == 500
-        assert spare_milli(2000, 2100) == 0
+        assert spare_milli(2000, 1000, 0) == 500
+        assert spare_milli(2000, 2100, 0) == 0
+
+    def test_less_what_the_kubelet_still_shows(self) -> None:
+        assert spare_milli(2000, 1000, 400) == 100
+        assert spare_milli(2000, 1000, 600) == 0
+
+    def test_who_is_shown_lifted_may_stay_so_on_a_node_that_is_full(self) -> None:
+        shown = [each._replace(shown_milli=35) for each in pods("small", 2, 5)]
+        found = weights([*pods("hog", 1), *shown], HOG, SMALL, 0, version=1)
+
+        assert found == {"hog-0": V1_LEAST, "small-0": LIFT * V1_LEAST, "small-1": LIFT * V1_LEAST}
+
+    @given(st.lists(st.integers(0, 300), min_size=1, max_size=10), st.integers(0, 500))
+    def test_no_more_is_shown_than_there_is_room_for(self, shown: list[int], spare: int) -> None:
+        """``spare`` beyond what is shown already, whatever pod it is of."""
+        waiting = [
+            PodWeight(f"small-{number}", "small", 5, busy=True, used_milli=200, shown_milli=milli)
+            for number, milli in enumerate(shown)
+        ]
+        found = weights([*pods("hog", 1), *waiting], HOG, SMALL, spare, version=1)
+
+        after = sum(
+            max(each.shown_milli, request_milli(found.get(each.uid, 5), version=1) - 5) for each in waiting
+        )
+        assert after <= sum(shown) + spare
 
     def test_who_yields_does_so_on_a_node_that_is_full(self) -> None:
         found = weights([*pods("hog", 2), *pods("small", 2, 5)], {"hog": 100}, {"small"}, 0, version=1)

@@ -146,6 +146,17 @@ class TestRequests:
     def test_of_a_pod(self, spec: Manifest, milli: int) -> None:
         assert read_pod(pod("u1", "a") | {"spec": spec})[1].cpu_request_milli == milli
 
+    def test_what_the_kubelet_shows_beyond_them(self) -> None:
+        """A weight that was raised shows as a request; one that was lowered as less, or not at all."""
+        joined = Joined(quota("q1", "acme"))
+        for uid, shown in (("u1", "196m"), ("u2", "2m"), ("u3", None)):
+            manifest = pod(uid, "a") | {"spec": {"containers": [requesting("50m")]}}
+            resources = {"requests": {"cpu": shown}} if shown else {"requests": {"memory": "1Mi"}}
+            joined.put(manifest | {"status": manifest["status"] | {"resources": resources}})
+        owner = joined.owner_of("u1", "a")
+        assert owner is not None
+        assert owner.cpu_excess_milli == joined.owners.cpu_excess_milli() == 146
+
     def test_of_memory(self) -> None:
         spec = {
             "containers": [{"name": "a", "resources": {"requests": {"memory": "64Mi", "cpu": "1"}}}],
