@@ -22,8 +22,9 @@ SECONDS_PER_POD: Final = 2.0
 
 
 def roll_out(cluster: Cluster, pods: Sequence[Manifest]) -> list[Container]:
-    """Starts pods, and returns their containers once all are Ready. One that isn't restarted and couldn't be
-    frozen is made anew: that is the full node's doing. Any other failure stays.
+    """Starts pods, and returns their containers once all are Ready. One of which a container couldn't be
+    frozen is made anew: that is the full node's doing, and where the container was begun anew instead, its
+    pod's memory limit might wait for minutes (docs/decisions/0035-unread-usage.md). Any other failure stays.
 
     Raises:
         DeadlineExceededError: with the state of those that are not.
@@ -38,9 +39,8 @@ def roll_out(cluster: Cluster, pods: Sequence[Manifest]) -> list[Container]:
 
     def make_anew(found: Sequence[Manifest]) -> None:
         for pod in found:
-            failed = pod.get("status", {}).get("phase") == "Failed"
-            if failed and UNFROZEN in state(pod) and _key(pod) not in again:
-                LOG.warning("is made anew: %s", state(pod))
+            if _key(pod) not in again and (why := _unfrozen(pod)):
+                LOG.warning("is made anew: %s/%s: %s", *_key(pod), why)
                 again.add(_key(pod))
                 cluster.delete(POD, pod["metadata"]["name"], pod["metadata"]["namespace"])
         for key in again - {_key(pod) for pod in found}:
@@ -52,7 +52,7 @@ def roll_out(cluster: Cluster, pods: Sequence[Manifest]) -> list[Container]:
         nonlocal told
         found = [pod for pod in cluster.objects(POD) if _key(pod) in started] if started else []
         make_anew(found)
-        waiting = [pod for pod in found if not is_ready(pod)]
+        waiting = [pod for pod in found if not is_ready(pod) or _key(pod) in again]
         ready = len(found) - len(waiting)
         if ready >= told + TELL_EVERY:
             told = ready
@@ -74,6 +74,17 @@ def roll_out(cluster: Cluster, pods: Sequence[Manifest]) -> list[Container]:
         deadline_seconds=BASE_SECONDS + SECONDS_PER_POD * len(pods),
         poll_seconds=0.5,
     )
+
+
+def _unfrozen(pod: Manifest) -> str | None:
+    """The runtime's words, where it couldn't start a container for that reason."""
+    messages = (
+        said.get("message", "")
+        for container in pod.get("status", {}).get("containerStatuses", [])
+        for states in (container.get("state", {}), container.get("lastState", {}))
+        for said in states.values()
+    )
+    return next((each for each in messages if UNFROZEN in each), None)
 
 
 def _key(pod: Manifest) -> tuple[str, str]:

@@ -136,6 +136,8 @@ class Pod:
     """Where it runs; None before it is scheduled."""
     controlled: bool = False
     """A controller (a ReplicaSet, a StatefulSet, …) makes it anew when it is gone."""
+    cpu_excess_milli: int = 0
+    """What the kubelet shows as its CPU request, by the weight that it has, beyond what is set aside."""
 
     @property
     def held(self) -> bool:

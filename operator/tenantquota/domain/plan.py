@@ -14,6 +14,7 @@ from tenantquota.domain.leak_holds import NOT_CONTAINED, Containment, contain
 from tenantquota.domain.leak_restarts import NO_RESTARTS, Restarts, restarts_of
 from tenantquota.domain.model import FinishedPod, InvalidQuota, Pod, Quota
 from tenantquota.domain.neighbour_caps import NOBODY_WAITS, NeighbourCaps, both, neighbour_caps
+from tenantquota.domain.past_lifts import SHOWN_AGAIN_SECONDS, outlives_its_lift
 from tenantquota.domain.reports import (
     Harming,
     NodeAccount,
@@ -60,9 +61,9 @@ class Observation:
     def witness(self, pod: Pod) -> Witness:
         return self.witnesses.get(pod.uid, _NOBODY)
 
-    def asks_again(self, pod: Pod) -> bool:
-        """The kubelet may be asked again to do what it refused for the pod."""
-        return self.asked_seconds.get(pod.uid, inf) >= ASK_AGAIN_SECONDS
+    def asks_again(self, pod: Pod, after_seconds: float = ASK_AGAIN_SECONDS) -> bool:
+        """The kubelet may be had to look at the pod again, such as to do what it refused for it."""
+        return self.asked_seconds.get(pod.uid, inf) >= after_seconds
 
 
 _NOBODY: Final = Witness()
@@ -75,7 +76,8 @@ class QuotaPlan:
     quota: Quota
     pods: tuple[PodPlan, ...] = ()
     asks: tuple[Pod, ...] = ()
-    """The pods whose resize the kubelet is to be had to try again."""
+    """The pods that the kubelet is to be had to look at: to try their resize again, or to show what they
+    request."""
     overlaps: tuple[tuple[Pod, tuple[str, ...]], ...] = ()
     usage: Usage | None = None
     """What the status is to show as used."""
@@ -165,6 +167,13 @@ def plan_namespace(seen: Observation) -> NamespacePlan:
     return NamespacePlan(quotas, to_do, budgets)
 
 
+def _is_to_be_asked(plan: PodPlan, seen: Observation) -> bool:
+    if plan.unread:
+        return seen.asks_again(plan.pod)
+    past = outlives_its_lift(plan.pod, seen.witness(plan.pod).account)
+    return past and seen.asks_again(plan.pod, SHOWN_AGAIN_SECONDS)
+
+
 def _plan_quota(
     seen: Observation, quota: Quota, pods: Sequence[Pod], overlaps: tuple[tuple[Pod, tuple[str, ...]], ...]
 ) -> QuotaPlan:
@@ -197,7 +206,7 @@ def _plan_quota(
     return QuotaPlan(
         quota,
         plans,
-        tuple(each.pod for each in plans if each.unread and quota.enforces and seen.asks_again(each.pod)),
+        tuple(each.pod for each in plans if quota.enforces and _is_to_be_asked(each, seen)),
         overlaps,
         usage_to_show(use_of(accounts), quota.status.usage, seen.usage_seconds.get(quota.uid, inf)),
         tuple(account for _, account in sorted(known.items()) if account.stale),

@@ -125,6 +125,7 @@ def read_pod(body: Body) -> Pod | None:
         pod_level_resources=any((spec.get("resources") or {}).get(part) for part in ("limits", "requests")),
         node=spec.get("nodeName"),
         controlled=any(owner.get("controller") for owner in metadata.get("ownerReferences") or ()),
+        cpu_excess_milli=_cpu_excess_milli(status),
     )
 
 
@@ -207,6 +208,14 @@ def read_declared(annotation: str | None) -> dict[str, Resources] | None:
         return {name: read_resources(resources) for name, resources in json.loads(annotation).items()}
     except (ValueError, AttributeError, TypeError):
         return {}
+
+
+def _cpu_excess_milli(status: Body) -> int:
+    shown = ((status.get("resources") or {}).get("requests") or {}).get("cpu")
+    allocated = (status.get("allocatedResources") or {}).get("cpu")
+    if shown is None or allocated is None:
+        return 0
+    return max(0, parse_cpu_milli(shown) - parse_cpu_milli(allocated))
 
 
 def _pending(conditions: Iterable[Body]) -> PendingResize | None:

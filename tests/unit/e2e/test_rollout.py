@@ -15,10 +15,12 @@ def pod(name: str) -> Manifest:
 
 
 class Pods:
-    """A cluster whose pods are Ready at once, but for the first that is named ``late``."""
+    """A cluster whose pods are Ready at once, but for the first that is named ``late``: its container can't
+    be started, or only at the second attempt."""
 
-    def __init__(self, failure: str) -> None:
+    def __init__(self, failure: str, *, begun_anew: bool = False) -> None:
         self.failure = failure
+        self.begun_anew = begun_anew
         self.deleted: list[str] = []
         self._pods: dict[str, Manifest] = {}
 
@@ -35,7 +37,10 @@ class Pods:
         }
         if name == "late" and not self.deleted:
             ended = {"terminated": {"reason": "StartError", "message": self.failure}}
-            status = {"phase": "Failed", "containerStatuses": [{"state": ended}]}
+            if self.begun_anew:
+                status["containerStatuses"] = [runs | {"restartCount": 1, "lastState": ended}]
+            else:
+                status = {"phase": "Failed", "containerStatuses": [{"state": ended}]}
         self._pods[name] = manifest | {"spec": {"nodeName": "n1"}, "status": status}
 
     def delete(self, _: Kind, name: str, __: str) -> None:
@@ -49,11 +54,22 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollout, "SECONDS_PER_POD", 0)
 
 
-def test_what_could_not_be_frozen_is_made_anew() -> None:
-    cluster = Pods("error setting cgroup config for procHooks process: unable to freeze")
-    rollout.roll_out(cast("Cluster", cluster), [pod("early"), pod("late")])
+@pytest.mark.parametrize("begun_anew", [False, True])
+def test_what_could_not_be_frozen_is_made_anew(begun_anew: bool) -> None:
+    failure = "error setting cgroup config for procHooks process: unable to freeze"
+    cluster = Pods(failure, begun_anew=begun_anew)
+    containers = rollout.roll_out(cast("Cluster", cluster), [pod("early"), pod("late")])
 
     assert cluster.deleted == ["late"]
+    assert [each.restarts for each in containers] == [0, 0]
+
+
+def test_a_container_that_crashed_stays() -> None:
+    cluster = Pods("", begun_anew=True)
+    containers = rollout.roll_out(cast("Cluster", cluster), [pod("early"), pod("late")])
+
+    assert cluster.deleted == []
+    assert [each.restarts for each in containers] == [0, 1]
 
 
 def test_any_other_failure_stays() -> None:

@@ -181,6 +181,23 @@ def test_conditions_of_a_resize() -> None:
     assert pod.pending == PendingResize("Deferred", "no room")
 
 
+@pytest.mark.parametrize(
+    ("shown", "allocated", "excess"),
+    [
+        ({"cpu": "196m"}, {"cpu": "50m"}, 146),
+        ({"cpu": "2m"}, {"cpu": "50m"}, 0),
+        ({}, {"cpu": "50m"}, 0),
+        ({"cpu": "196m"}, None, 0),
+    ],
+)
+def test_a_pod_that_counts_as_requesting_more(shown: Any, allocated: Any, excess: int) -> None:
+    """As from 1.37 on; before, the kubelet shows neither of a whole pod."""
+    body = changed(POD, "status.resources", {"requests": shown})
+    pod = read_pod(changed(body, "status.allocatedResources", allocated))
+    assert pod is not None
+    assert pod.cpu_excess_milli == excess
+
+
 def test_static_pods_and_pod_level_resources_are_seen() -> None:
     static = read_pod(changed(POD, "metadata.annotations", {"kubernetes.io/config.mirror": "x"}))
     level = read_pod(changed(POD, "spec.resources", {"limits": {"cpu": "1"}}))
