@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from kubernetes.utils.quantity import parse_quantity
 
 from e2e.harness import noise, tenants
 from e2e.harness.cgroups import node_bash, read_all
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.exclusive
 DEADLINE_SECONDS = 60
 EDITED_MILLI = 1500
 STARTED = tuple(f"started-{number}" for number in range(24))
+LOOKED_AGAIN_WITHIN_SECONDS = 20
 FAILED_STARTS = ("Failed", "FailedCreatePodSandBox")
 
 
@@ -56,6 +58,34 @@ def test_a_resize_goes_through_and_the_weight_is_written_again(neighbours: Neigh
         )
         until(neighbours.yields, "the hog to yield again")
     until(lambda: neighbours.weights() == quiet, "the old weights")
+
+
+def excess_milli(cluster: Cluster, namespace: str) -> int:
+    """What the pods there count as requesting beyond what they do."""
+    statuses = [pod["status"] for pod in cluster.pods(namespace)]
+    return sum(
+        round((parse_quantity(shown) - parse_quantity(of["allocatedResources"]["cpu"])) * 1000)
+        for of in statuses
+        if (shown := of["resources"]["requests"].get("cpu"))
+    )
+
+
+def test_a_lift_does_not_count_as_requested_once_it_is_over(neighbours: Neighbours) -> None:
+    """The kubelet shows the weight of a pod as its request from one look at it to the next, and looks by
+    itself once a minute."""
+    cluster, victim, quiet = neighbours.cluster, neighbours.victim, neighbours.weights()
+    (pod,) = cluster.pods(victim)
+    changed = {"metadata": {"annotations": {"e2e/changed": "so that the kubelet looks"}}}
+    with neighbours.requests(), neighbours.noise():
+        until(lambda: min(neighbours.weights()[victim]) > max(quiet[victim]), "the victim to be lifted")
+        cluster.patch(POD, pod["metadata"]["name"], victim, changed)
+        until(lambda: excess_milli(cluster, victim) > 0, "the lift to count as requested")
+    until(lambda: neighbours.weights() == quiet, "the old weights")
+    wait_until(
+        lambda: excess_milli(cluster, victim) <= 0,
+        what="the kubelet to have looked again",
+        deadline_seconds=LOOKED_AGAIN_WITHIN_SECONDS,
+    )
 
 
 def briefly(name: str, tenant: str) -> Manifest:
