@@ -237,7 +237,7 @@ class DriverPod:
 @contextmanager
 def driver_pod(cluster: Cluster) -> Iterator[DriverPod]:
     """Running, in a namespace of its own that is no tenant's."""
-    with cluster.temporary_namespaces("load", DRIVER) as (namespace,):
+    with cluster.temporary_namespaces("load", DRIVER, patient=False) as (namespace,):
         pod = sleeper(DRIVER, namespace, RESOURCES)
         pod["spec"]["containers"][0]["securityContext"] |= FIRST
         cluster.apply(pod)
