@@ -9,6 +9,7 @@ from e2e.harness import tenants
 from e2e.harness.agents import Agent
 from e2e.harness.cgroups import CgroupError, Reading, read_all
 from e2e.harness.cluster import POD, TENANT_QUOTA, Cluster, Kind, Manifest, condition
+from e2e.harness.rollout import roll_out
 from e2e.harness.wait import NotYet, wait_until
 
 MI = 2**20
@@ -28,8 +29,8 @@ class Tenant:
         self.cluster.apply(manifest)
 
     def start(self, *names: str, **fields: Any) -> None:
-        """Agents, running when this returns."""
-        self.apply(*(tenants.agent(name, self.namespace, **fields) for name in names))
+        """Agents, running when this returns, none of them begun anew."""
+        roll_out(self.cluster, [tenants.agent(name, self.namespace, **fields) for name in names])
 
     def apply(self, *pods: Manifest) -> None:
         self.cluster.apply(*pods)
