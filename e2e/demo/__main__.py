@@ -47,7 +47,7 @@ def show(cluster: Cluster, terminal: Terminal) -> None:
     hog = limits.show(cluster, terminal)
     terminal.title("The report of quiet and noisy, with charts, to open in a browser:")
     terminal.say(f"  {paths.html}")
-    terminal.title("That was it; the cluster stays up. What to try next:")
+    terminal.title("That was it; the hog is quiet now, and the cluster stays up. What to try next:")
     terminal.say(NEXT.format(hog=hog.pod))
 
 

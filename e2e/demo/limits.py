@@ -10,6 +10,7 @@ from kubernetes.utils.quantity import parse_quantity
 
 from e2e.demo.terminal import Terminal
 from e2e.harness import tenants
+from e2e.harness.agents import Agent
 from e2e.harness.cgroups import NodeCgroups, Reading, cpu_use, read_all
 from e2e.harness.cluster import POD, TENANT_QUOTA, Cluster, Container
 from e2e.harness.limit_watch import Limit, LimitWatch
@@ -19,6 +20,8 @@ QUOTA: Final = "agents"
 """The name of both quotas in examples/tenants.yaml."""
 WINDOW_SECONDS: Final = 2.0
 EDITED_CPU_MILLICORES: Final = 400
+HOG_CORES: Final = 2
+"""As examples/agents.yaml has it; one of an earlier show is quiet by now."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ AGENTS: Final = (Shown("acme", "hog"), Shown("globex", "quiet"))
 
 
 def show(cluster: Cluster, terminal: Terminal) -> Container:
-    """Quotas, agents, an edit; returns acme's hog, which goes on.
+    """Quotas, agents, an edit; returns acme's hog, which is quiet in the end.
 
     Raises:
         DeadlineExceededError, LimitsMissingError: when a limit doesn't reach the kernel in time.
@@ -50,6 +53,8 @@ def show(cluster: Cluster, terminal: Terminal) -> Container:
         for container in cluster.wait_ready(agent.tenant, 1, selector=f"app={agent.deployment}")
     ]
     hog = running[0]
+    works = Agent(cluster, hog.namespace, hog.pod)
+    works.burn(HOG_CORES)
     await_quotas(cluster, running)
 
     terminal.title(
@@ -68,6 +73,7 @@ def show(cluster: Cluster, terminal: Terminal) -> Container:
     terminal.title("What the operator says about it")
     terminal.kubectl("get", "tenantquotas", "--all-namespaces")
     terminal.kubectl("events", "--namespace", hog.namespace, "--for", f"tenantquota/{QUOTA}")
+    works.burn(0)
     return hog
 
 

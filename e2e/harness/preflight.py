@@ -15,7 +15,7 @@ from kubernetes.dynamic.exceptions import NotFoundError, ResourceNotFoundError
 from e2e.cluster.deploy import AGENT, CHART, POSTGRES, REDIS, STRESS, TENANT
 from e2e.cluster.settings import NAMESPACE as OPERATOR_NAMESPACE
 from e2e.cluster.settings import REPOSITORY
-from e2e.harness import node_images
+from e2e.harness import node_images, quiet_start
 from e2e.harness.cluster import (
     DAEMON_SET,
     DEPLOYMENT,
@@ -77,6 +77,7 @@ class Facts:
         agents_ready: the nodes whose agent is ready.
         nodes: as the API server has them; pods too, those that have ended left out.
         images_missing: ``NODE: IMAGE`` → why.
+        noisy: ``TENANT on NODE`` → why it is held, before anything has begun.
     """
 
     kubernetes: str
@@ -88,6 +89,7 @@ class Facts:
     nodes: Sequence[Manifest]
     pods: Sequence[Manifest]
     images_missing: Mapping[str, str] = field(default_factory=dict)
+    noisy: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ def problems(facts: Facts, tenants: int, *, local: bool) -> list[Problem]:
         *_of_kubernetes(facts),
         *_of_operator(facts, local=local),
         *_of_nodes(facts, tenants, local=local),
+        *_of_noise(facts),
     ]
 
 
@@ -184,6 +187,15 @@ def _of_nodes(facts: Facts, tenants: int, *, local: bool) -> Iterator[Problem]:
         )
 
 
+def _of_noise(facts: Facts) -> Iterator[Problem]:
+    if facts.noisy:
+        each = [f"  {who}: {why}" for who, why in sorted(facts.noisy.items())]
+        yield Problem(
+            "\n".join(["tenants are noisy that aren't the suite's, whose victims would suffer:", *each]),
+            "end what they do, or their pods",
+        )
+
+
 def room(nodes: Sequence[Manifest], pods: Sequence[Manifest]) -> Room:
     """What is left on nodes beside the pods that are there."""
     names = {node["metadata"]["name"] for node in nodes}
@@ -230,10 +242,11 @@ def gather(cluster: Cluster) -> Facts:
     """
     _may_everything(cluster)
     nodes = cluster.objects(NODE)
+    quotas_known = _knows(cluster, TENANT_QUOTA)
     return Facts(
         kubernetes=cluster.version,
         chart=chart_version(),
-        quotas_known=_knows(cluster, TENANT_QUOTA),
+        quotas_known=quotas_known,
         controller=_found(cluster, DEPLOYMENT, CONTROLLER),
         node_agents=_found(cluster, DAEMON_SET, DAEMON_SET_NAME),
         agents_ready={
@@ -244,6 +257,7 @@ def gather(cluster: Cluster) -> Facts:
         nodes=nodes,
         pods=[pod for pod in cluster.objects(POD) if pod["status"].get("phase") not in FINISHED],
         images_missing=node_images.missing(cluster, _usable(nodes), IMAGES),
+        noisy=quiet_start.noisy(cluster) if quotas_known else {},
     )
 
 

@@ -55,6 +55,7 @@ def test_a_whole_cluster_has_no_problem() -> None:
     [
         ({"kubernetes": "v1.35.9-eks-1"}, "Kubernetes is v1.35.9", "1.36 or newer"),
         ({"quotas_known": False}, "knows no TenantQuotas", "helm upgrade --install"),
+        ({"noisy": {"acme on one": "wanting 348 ms/s"}}, "acme on one: wanting 348 ms/s", "end what they do"),
         ({"controller": None}, "no Deployment tenantquota-controller", "helm upgrade --install"),
         ({"controller": controller("0.0.9")}, "the operator is 0.0.9, this checkout tests 0.1.0", "helm"),
         ({"controller": controller(available="False")}, "isn't available: 0 of 1 are", "kubectl describe"),
