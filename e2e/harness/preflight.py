@@ -77,7 +77,7 @@ class Facts:
         agents_ready: the nodes whose agent is ready.
         nodes: as the API server has them; pods too, those that have ended left out.
         images_missing: ``NODE: IMAGE`` → why.
-        noisy: ``TENANT on NODE`` → why it is held, before anything has begun.
+        noisy: ``TENANT on NODE`` → what makes it noise, before anything has begun.
     """
 
     kubernetes: str
@@ -192,7 +192,7 @@ def _of_noise(facts: Facts) -> Iterator[Problem]:
         each = [f"  {who}: {why}" for who, why in sorted(facts.noisy.items())]
         yield Problem(
             "\n".join(["tenants are noisy that aren't the suite's, whose victims would suffer:", *each]),
-            "end what they do, or their pods",
+            "end what they do, or their pods; the demo's: kubectl delete -f examples/tenants.yaml",
         )
 
 
