@@ -1,6 +1,7 @@
 """The reconcile loop: one namespace's trouble stays its own, and the loop's own trouble is never silent."""
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -97,10 +98,18 @@ async def test_a_bug_in_one_namespace_is_logged_with_its_trace(
 
 async def test_every_namespace_with_a_quota_is_looked_at_again_and_again(scripted: Scripted) -> None:
     loop = loop_of(scripted, resync_seconds=0.001)
+    begun = loop.beat
     loop.changed("acme")
     task = asyncio.create_task(loop.run())
     await until(lambda: scripted.done.count("acme") > 5 and scripted.sweeps > 1, task)
-    assert loop.alive()
+    assert loop.beat > begun
+
+
+async def test_it_is_alive_while_it_has_not_missed_four_resyncs(scripted: Scripted) -> None:
+    loop = loop_of(scripted, resync_seconds=1000)
+    for seconds_ago, alive in ((0, True), (3900, True), (4100, False)):
+        loop.beat = time.monotonic() - seconds_ago
+        assert loop.alive() is alive
 
 
 async def test_a_sweep_that_the_api_server_does_not_answer_waits(scripted: Scripted) -> None:
