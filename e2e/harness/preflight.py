@@ -113,7 +113,7 @@ def problems(facts: Facts, tenants: int, *, local: bool) -> list[Problem]:
         *_of_kubernetes(facts),
         *_of_operator(facts, local=local),
         *_of_nodes(facts, tenants, local=local),
-        *_of_noise(facts),
+        *_of_noise(facts, local=local),
     ]
 
 
@@ -187,12 +187,13 @@ def _of_nodes(facts: Facts, tenants: int, *, local: bool) -> Iterator[Problem]:
         )
 
 
-def _of_noise(facts: Facts) -> Iterator[Problem]:
+def _of_noise(facts: Facts, *, local: bool) -> Iterator[Problem]:
     if facts.noisy:
         each = [f"  {who}: {why}" for who, why in sorted(facts.noisy.items())]
         yield Problem(
             "\n".join(["tenants are noisy that aren't the suite's, whose victims would suffer:", *each]),
-            "end what they do, or their pods; the demo's: kubectl delete -f examples/tenants.yaml",
+            "end what they do, or their pods"
+            + ("; the demo's: kubectl delete -f examples/tenants.yaml" if local else ""),
         )
 
 
