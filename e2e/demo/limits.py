@@ -54,6 +54,7 @@ def show(cluster: Cluster, terminal: Terminal) -> Container:
     ]
     hog = running[0]
     works = Agent(cluster, hog.namespace, hog.pod)
+    works.wait_answering()  # it is Ready before it answers, having no probe
     works.burn(HOG_CORES)
     await_quotas(cluster, running)
 
