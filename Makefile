@@ -12,6 +12,7 @@ CASES ?=
 TENANTS ?=
 ROUNDS ?=
 VARIANTS ?=
+RUNS ?=
 # make e2e CONTEXT=staging ALLOW_CONTEXT=staging: a cluster of yours. Only from the command line: a KUBECONFIG or CONTEXT
 # that happens to be exported must not lead the suite's load to another cluster.
 given = $(if $(filter command,$(firstword $(origin $(1)))),$($(1)))
@@ -45,8 +46,8 @@ test: check up ## Everything: linters, set-up, all tests on the cluster.
 	$(VENV)/python -m e2e.cgroup2vm
 	$(VENV)/pytest e2e --variants
 
-e2e: $(if $(TARGET),tools,up) ## The isolation cases; reports/e2e.html. CASES="2 5" TENANTS="2 20" choose, VARIANTS=1 adds; on a cluster of yours: CONTEXT=NAME.
-	$(VENV)/pytest $(E2E) $(addprefix --tenants=,$(TENANTS)) $(addprefix --rounds=,$(ROUNDS)) $(if $(VARIANTS),--variants) $(if $(NIGHTLY),--nightly) $(CLUSTER_OPTIONS)
+e2e: $(if $(TARGET),tools,up) ## The isolation cases; reports/e2e.html. CASES="2 5" TENANTS="2 20" choose, VARIANTS=1 adds, RUNS=20 repeats; on a cluster of yours: CONTEXT=NAME.
+	$(if $(RUNS),$(VENV)/python -m e2e.series $(RUNS),$(VENV)/pytest) $(E2E) $(addprefix --tenants=,$(TENANTS)) $(addprefix --rounds=,$(ROUNDS)) $(if $(VARIANTS),--variants) $(if $(NIGHTLY),--nightly) $(CLUSTER_OPTIONS)
 
 e2e-nightly: ## The same in its long form, variants too, an hour and more.
 	@$(MAKE) e2e NIGHTLY=1

@@ -47,6 +47,15 @@ class Latencies:
         """Adds all of another's."""
         self._histogram.add(other._histogram)
 
+    def values_ms(self) -> list[float]:
+        """Each of them, to three digits, in order."""
+        recorded = self._histogram.get_recorded_iterator()
+        return [
+            item.value_iterated_to / 1000
+            for item in recorded
+            for _ in range(item.count_added_in_this_iter_step)
+        ]
+
     @property
     def count(self) -> int:
         return int(self._histogram.get_total_count())

@@ -27,6 +27,7 @@ CONFIDENCE: Final = 0.95
 Groups: TypeAlias = Sequence[Sequence[float]]
 """One sequence of latencies for each window."""
 _Array: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
+_Indices: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 
 
 class TooFewError(ValueError):
@@ -77,19 +78,27 @@ def estimate(groups: Groups, percent: float, seed: int = 1) -> Estimate:
         TooFewError: fewer windows than ``LEAST_WINDOWS``, or an empty one.
     """
     arrays = _arrays(groups)
-    drawn = _resampled(arrays, percent, np.random.default_rng(seed))
+    generator = np.random.default_rng(seed)
+    drawn = _resampled(arrays, percent, _picked(len(arrays), generator), generator)
     return _interval(percentile(np.concatenate(arrays).tolist(), percent), drawn, len(arrays))
 
 
-def ratio(of: Groups, to: Groups, percent: float, seed: int = 1) -> Estimate:
+def ratio(of: Groups, to: Groups, percent: float, seed: int = 1, *, paired: bool = False) -> Estimate:
     """One percentile of some windows to the same of others, such as held to quiet.
 
+    Args:
+        paired: the first of ``of`` was measured with the first of ``to``, and so on; they are drawn together.
+
     Raises:
-        TooFewError: as for ``estimate``.
+        TooFewError: as for ``estimate``; or they are paired and are not as many.
     """
     above, below = _arrays(of), _arrays(to)
+    if paired and len(above) != len(below):
+        raise TooFewError(f"{len(above)} windows can't be paired with {len(below)}")
     generator = np.random.default_rng(seed)
-    drawn = _resampled(above, percent, generator) / _resampled(below, percent, generator)
+    picked = _picked(len(above), generator)
+    among = picked if paired else _picked(len(below), generator)
+    drawn = _resampled(above, percent, picked, generator) / _resampled(below, percent, among, generator)
     value = np.percentile(np.concatenate(above), percent) / np.percentile(np.concatenate(below), percent)
     return _interval(float(value), drawn, min(len(above), len(below)))
 
@@ -145,13 +154,19 @@ def _arrays(groups: Groups) -> list[_Array]:
     return [np.asarray(group, dtype=np.float64) for group in groups]
 
 
-def _resampled(arrays: list[_Array], percent: float, generator: np.random.Generator) -> _Array:
+def _picked(count: int, generator: np.random.Generator) -> _Indices:
+    """Which windows are drawn, a row for each turn."""
+    return generator.integers(0, count, (RESAMPLES, count))
+
+
+def _resampled(
+    arrays: list[_Array], percent: float, picked: _Indices, generator: np.random.Generator
+) -> _Array:
     lengths = np.array([len(array) for array in arrays])
     begins = np.cumsum(lengths) - lengths
     pool = np.concatenate(arrays)
     found = np.empty(RESAMPLES)
-    for turn in range(RESAMPLES):
-        windows = generator.integers(0, len(arrays), len(arrays))
+    for turn, windows in enumerate(picked):
         sizes = lengths[windows]
         within = generator.random(int(sizes.sum())) * np.repeat(sizes, sizes)
         found[turn] = _quantile(pool[np.repeat(begins[windows], sizes) + within.astype(np.int64)], percent)

@@ -34,6 +34,12 @@ def test_text_and_back() -> None:
     assert (back.count, back.percentile_ms(50)) == (3, there.percentile_ms(50))
 
 
+@given(LATENCIES)
+def test_all_come_back_out_of_it(latencies: list[float]) -> None:
+    found = Latencies.decoded(Latencies.of(latencies).encoded()).values_ms()
+    assert found == pytest.approx(sorted(latencies), rel=0.011)
+
+
 def test_a_summary_counts_what_was_answered_and_what_was_not() -> None:
     windows = [
         Window(Kind.QUIET, 0, 5, {"a": [(0.5, 20.0), (1.5, 30.0)], "b": [(1.0, 40.0)]}, {"b": [2.0]}),

@@ -61,6 +61,8 @@ def test_too_little_is_told() -> None:
         statistics.estimate([[1.0, 2.0]], 50)
     with pytest.raises(TooFewError, match="no request was answered"):
         statistics.ratio([[1.0], []], [[1.0], [1.0]], 50)
+    with pytest.raises(TooFewError, match="2 windows can't be paired with 3"):
+        statistics.ratio([[1.0]] * 2, [[1.0]] * 3, 50, paired=True)
     with pytest.raises(TooFewError, match="3 quiet windows"):
         statistics.noise_floor([[1.0]] * 3, 50)
     with pytest.raises(TooFewError):
