@@ -41,6 +41,8 @@ class Scale(NamedTuple):
     """For so long after a jump, growth is taken for what the jump began; 0: jumps don't matter."""
     jump_part: float = 4.0
     """A jump is a stretch that grew by so many times what the others did, and see JUMP_SECONDS."""
+    sampled: bool = False
+    """A sample is a stretch; see SampledFloor."""
 
 
 class Growth(NamedTuple):
@@ -186,6 +188,29 @@ class Floor:
         stretches = round(10 / self._scale.stretch_seconds)
         bits = self._grown >> (length - 1 - place) & ((1 << stretches) - 1)
         return bits.bit_count() >= self._scale.regular * stretches
+
+
+class SampledFloor(Floor):
+    """Of what is looked at so seldom that a sample is a stretch: it is known at once, not only with the next.
+    Of more frequent samples each stretch takes its first."""
+
+    __slots__ = ()
+
+    def add(self, seconds: float, value: float) -> bool:
+        began = self.began
+        if began is not None:
+            if seconds - began < self._width:
+                return False
+            if seconds - began > max(GAP_SECONDS, GAP_STRETCHES * self._width):
+                self.clear()
+        self.began = seconds
+        self._close(seconds, value)
+        return True
+
+
+def floor_of(scale: Scale, least_per_second: float) -> Floor:
+    """The one for that scale."""
+    return (SampledFloor if scale.sampled else Floor)(scale, least_per_second)
 
 
 def risen(lows: list[float]) -> float:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from tenantquota.domain.findings import DEFAULTS, NO_LIMITS, Finding, Kind, Limits, Stage, Thresholds
-from tenantquota.domain.floors import Floor, Growth, Scale
+from tenantquota.domain.floors import Growth, Scale, floor_of
 from tenantquota.domain.runaways import Cpu
 
 FAST_PART: Final = 0.55
@@ -25,7 +25,7 @@ FAST: Final = Scale(2.0, 24, 0.7, jump_stretches=45)
 FAST_PIECES: Final = Scale(10.0, 12, 0.75, jump_stretches=12, jump_part=2.0)
 SLOW: Final = Scale(5.0, 128, 0.65)
 SLOW_PIECES: Final = Scale(30.0, 30, 0.75)
-COUNTED: Final = Scale(9.0, 4, 1.0)
+COUNTED: Final = Scale(9.0, 4, 1.0, sampled=True)
 """Files and processes are counted every 10 s."""
 START_SECONDS: Final = 10.0
 """For so long only CPU counts. What a program takes as it begins, for many seconds on a busy node, would be
@@ -206,7 +206,7 @@ class _Growing:
     def __init__(self, rules: tuple[_Rule, ...]) -> None:
         self.finding: Finding | None = None
         self._rules = rules
-        self._floors = [Floor(rule.scale, rule.least_per_second) for rule in rules]
+        self._floors = [floor_of(rule.scale, rule.least_per_second) for rule in rules]
         numbered = list(zip(range(len(rules)), rules, self._floors, strict=True))
         self._fine = [(place, floor) for place, rule, floor in numbered if rule.finer is None]
         self._coarse = [

@@ -212,10 +212,33 @@ class TestCounts:
         ]
         return [finding for finding in all_ if finding.stage is not Stage.SUSPECTED]
 
-    def test_a_fast_leak_is_found_within_a_minute(self) -> None:
-        begins = START_SECONDS // 10
-        found = self.found(lambda look: 20 + 50 * max(0, look - begins), looks=round(begins) + 7)
+    def test_a_fast_leak_is_found_with_the_fourth_look_that_sees_it(self) -> None:
+        """No later: that is 30 to 40 s after it began, and 10 more where the looks began with it."""
+        seen_from = round(START_SECONDS // 10) + 1
+        files = [20.0] * seen_from + [70.0, 120.0, 170.0, 220.0]
+        found = self.found(files.__getitem__, looks=len(files))
         assert {each.kind for each in found} == {Kind.OPEN_FILES, Kind.PROCESSES}
+        assert {each.at_seconds for each in found} == {10.0 * (len(files) - 1)}
+        assert self.found(files.__getitem__, looks=len(files) - 1) == []
+
+    def test_looks_every_second_find_it_as_soon(self) -> None:
+        """As in a record that is replayed."""
+        leaks = Leaks()
+        found = [
+            change
+            for second in range(80)
+            for change in leaks.observe(float(second), None, open_files=20 + 2 * max(0, second - 30))
+            if change.stage is Stage.CONFIRMED
+        ]
+        assert [(each.kind, 60 <= each.at_seconds <= 80) for each in found] == [(Kind.OPEN_FILES, True)]
+
+    def test_after_a_gap_the_evidence_begins_anew(self) -> None:
+        leaks = Leaks()
+        looks = [10.0, 20.0, 30.0, 40.0, 100.0, 110.0, 120.0, 130.0]
+        found = [change for at in looks for change in leaks.observe(at, None, open_files=5 * at)]
+        assert Stage.CONFIRMED not in {each.stage for each in found}
+        (change,) = leaks.observe(140.0, None, open_files=700)
+        assert (change.stage, change.since_seconds) == (Stage.CONFIRMED, 100.0)
 
     def test_a_fast_one_ends_when_it_is_given_back(self) -> None:
         found = self.found(lambda look: 20 + 50 * look if look < 8 else 20, looks=12)
