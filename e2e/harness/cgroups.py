@@ -67,12 +67,6 @@ while read -r path; do
   cat "$path/../cpu.weight" 2> /dev/null || cat "cpu/${path#*/}/../cpu.shares"
 done
 """
-IDLE_SCRIPT: Final = """
-cd /sys/fs/cgroup
-while read -r path; do
-  cat "$path/cpu.idle" 2> /dev/null || cat "cpu/${path#*/}/cpu.idle" 2> /dev/null || echo -
-done
-"""
 WRITE_SCRIPT: Final = 'cd /sys/fs/cgroup; echo "$2" > "$1"'
 
 
@@ -215,18 +209,6 @@ class NodeCgroups:
         output = node_bash(self.node, WEIGHT_SCRIPT, stdin="".join(f"{min(each)}\n" for each in directories))
         return dict(zip(wanted, map(int, output.split()), strict=True))
 
-    def idle(self, containers: Iterable[Container]) -> dict[Container, bool | None]:
-        """Whether they run idle (``cpu.idle``); None: the kernel, older than 5.15, has no such thing.
-
-        Raises:
-            CgroupError: as `read`.
-        """
-        wanted = sorted(set(containers))
-        directories = [self.directories(item, wanted) for item in wanted]
-        output = node_bash(self.node, IDLE_SCRIPT, stdin="".join(f"{min(each)}\n" for each in directories))
-        answers = {"0": False, "1": True, "-": None}
-        return {item: answers[line] for item, line in zip(wanted, output.split(), strict=True)}
-
     def weight_paths(self, container: Container) -> list[str]:
         """Where the weight of the container's pod may be, below /sys/fs/cgroup: one of them is there.
 
@@ -245,7 +227,7 @@ class NodeCgroups:
         if missing:
             found: dict[str, set[str]] = {}
             for path in node_bash(self.node, FIND_SCRIPT).splitlines():
-                found.setdefault(_container_id(path), set()).add(path)
+                found.setdefault(container_id(path), set()).add(path)
             self._directories = {key: frozenset(paths) for key, paths in found.items()}
         if container.id not in self._directories:
             raise CgroupError(
@@ -287,7 +269,7 @@ def parse_contents(lines: str) -> dict[str, dict[str, str]]:
     for line in lines.splitlines():
         path, _, text = line.partition(":")
         directory, _, file = path.rpartition("/")
-        files = contents.setdefault(_container_id(directory), {})
+        files = contents.setdefault(container_id(directory), {})
         files[file] = f"{files[file]}\n{text}" if file in files else text
     return contents
 
@@ -359,7 +341,12 @@ def _may_have(directory: str, file: str) -> bool:
     return hierarchy in {".", file.partition(".")[0]}
 
 
-def _container_id(path: str) -> str:
+def container_id(path: str) -> str:
+    """Whose directory it is.
+
+    Raises:
+        CgroupError: it is no container's.
+    """
     found = re.search(r"([0-9a-f]{64})(?:\.scope)?$", path)
     if found is None:
         raise CgroupError(f"{path} names no container")

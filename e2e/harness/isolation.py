@@ -10,8 +10,8 @@ from typing import Final
 
 from e2e.harness import load as loads
 from e2e.harness import tenants
-from e2e.harness.cgroups import NodeCgroups, read_all
-from e2e.harness.cluster import NAMESPACE, TENANT_QUOTA, Cluster, Container, condition
+from e2e.harness.cluster import NAMESPACE, TENANT_QUOTA, Cluster, condition
+from e2e.harness.controls import Controls, ControlWatch
 from e2e.harness.load import Answers, DriverPod, Load
 from e2e.harness.node_agent import NodeAgent, the_only
 from e2e.harness.served import Tenant, Terms
@@ -29,8 +29,7 @@ WITHIN_SHARE: Final = "WithinShare"
 GONE_WITHIN_SECONDS: Final = 120.0
 CAPPED_SECONDS: Final = 4 * capping.AFTER_SECONDS
 """For limits beside latency-sensitive tenants, which come some seconds after weights."""
-POLL_SECONDS: Final = {MomentKind.HELD: 0.2, MomentKind.FOUND: 0.2, MomentKind.GIVEN_BACK: 0.5}
-"""A look at the node's files takes a tenth of a second of its CPU."""
+POLL_SECONDS: Final = 0.2
 LEAST_LIMIT_MILLI: Final = capping.REQUESTED_LEAST_MILLI
 """Of who is noisy: each requests less than that."""
 REQUEST_MILLISECONDS: Final = 20.0
@@ -77,13 +76,13 @@ class Scene:
     victims: Sequence[Tenant]
     load: Load
     agent: NodeAgent
-    containers: Sequence[Container]
+    watch: ControlWatch
     moments: list[Moment] = field(default_factory=list)
     quotas_milli: Mapping[str, int] = field(init=False)
     """CPU limits by tenant, as they are while nobody is held."""
 
     def __post_init__(self) -> None:
-        self.quotas_milli = self.limits_milli()
+        self.quotas_milli = {name: each.limit_milli for name, each in self.controls().items()}
 
     def note(self, kind: MomentKind, text: str = "") -> float:
         """Something happens now; the time since the load's start."""
@@ -122,7 +121,7 @@ class Scene:
             checks[kind],
             what=f"the noisy tenants: {kind}",
             deadline_seconds=deadline_seconds,
-            poll_seconds=POLL_SECONDS[kind],
+            poll_seconds=POLL_SECONDS,
         )
         self.note(kind)
         return time.monotonic() - start
@@ -135,49 +134,37 @@ class Scene:
             self.all_capped,
             what="limits of who is noisy to be the least",
             deadline_seconds=CAPPED_SECONDS,
-            poll_seconds=POLL_SECONDS[MomentKind.GIVEN_BACK],
+            poll_seconds=POLL_SECONDS,
         )
         return time.monotonic() - start
 
-    def weights(self) -> dict[str, int]:
-        """Of each tenant's pod, by the cgroup files."""
-        found = NodeCgroups(self.agent.node).pod_weights(self.containers)
-        return {item.namespace: weight for item, weight in found.items()}
+    def controls(self) -> dict[str, Controls]:
+        """Of each tenant's container, by the cgroup files."""
+        return {item.namespace: controls for item, controls in self.watch.now().items()}
 
-    def idle(self) -> dict[str, bool | None]:
-        """Of each tenant's container, by the cgroup files; None where the kernel has no such thing."""
-        found = NodeCgroups(self.agent.node).idle(self.containers)
-        return {item.namespace: idle for item, idle in found.items()}
-
-    def limits_milli(self) -> dict[str, int]:
-        """CPU limits of each tenant's container, by the cgroup files; 0 for none."""
-        found = read_all(self.containers)
-        return {item.namespace: reading.cpu_limit_millicores or 0 for item, reading in found.items()}
-
-    def capped(self) -> set[str]:
+    def capped(self, now: Mapping[str, Controls]) -> set[str]:
         """The tenants whose limit is lower than their quota's."""
-        return {name for name, limit in self.limits_milli().items() if limit < self.quotas_milli[name]}
+        return {name for name, each in now.items() if each.limit_milli < self.quotas_milli[name]}
 
     def held(self) -> bool:
         """Every noisy tenant has the least weight, and runs idle or is capped, which excludes that; nobody
         else runs idle. Else NotYet."""
-        now, idle = self.weights(), self.idle()
+        now = self.controls()
         hogs = {hog.name for hog in self.hogs}
-        if any(now[hog] > HELD_WEIGHT for hog in hogs):
-            raise NotYet(f"weights are {now}")
-        running_idle = {name for name, is_so in idle.items() if is_so}
-        if running_idle - hogs:
-            raise NotYet(f"these run idle: {idle}")
-        if None not in idle.values() and (free := hogs - running_idle - self.capped()):
-            raise NotYet(f"{free} neither run idle nor are capped")
+        idle = {name for name, each in now.items() if each.idle}
+        known = all(each.idle is not None for each in now.values())
+        heavy = any(now[hog].weight > HELD_WEIGHT for hog in hogs)
+        free = known and hogs - idle - self.capped(now)
+        if heavy or idle - hogs or free:
+            raise NotYet(f"these are {now}")
         return True
 
     def all_capped(self) -> bool:
         """Every noisy tenant has the least limit that there is beside latency-sensitive ones; else NotYet."""
-        limits = self.limits_milli()
-        high = {hog.name: limits[hog.name] for hog in self.hogs if limits[hog.name] > LEAST_LIMIT_MILLI}
-        if high:
-            raise NotYet(f"limits are {high}")
+        now = self.controls()
+        limits = {hog.name: now[hog.name].limit_milli for hog in self.hogs}
+        if max(limits.values()) > LEAST_LIMIT_MILLI:
+            raise NotYet(f"limits are {limits}")
         return True
 
     def found(self) -> bool:
@@ -190,13 +177,12 @@ class Scene:
     def given_back(self) -> bool:
         """All weights are those of the pods' requests, which are alike, nobody runs idle, and all have their
         quota's limit; else NotYet."""
-        now, idle = self.weights(), self.idle()
-        if len(set(now.values())) != 1 or min(now.values()) <= HELD_WEIGHT:
-            raise NotYet(f"weights are {now}")
-        if any(idle.values()):
-            raise NotYet(f"these run idle: {idle}")
-        if capped := self.capped():
-            raise NotYet(f"these are capped: {capped}")
+        now = self.controls()
+        weights = {each.weight for each in now.values()}
+        if len(weights) != 1 or min(weights) <= HELD_WEIGHT:
+            raise NotYet(f"weights differ or are the least: {now}")
+        if any(each.idle for each in now.values()) or self.capped(now):
+            raise NotYet(f"some run idle or are capped: {now}")
         return True
 
     def blamed(self) -> set[str]:
@@ -249,8 +235,8 @@ def scene(
     wait_until(
         lambda: settled(cluster), what="namespaces of before to be gone", deadline_seconds=GONE_WITHIN_SECONDS
     )
-    with driver_pod.load(targets, seconds) as load:
-        made = Scene(cluster, noisy, quiet, load, agent, containers)
+    with ControlWatch(containers) as watch, driver_pod.load(targets, seconds) as load:
+        made = Scene(cluster, noisy, quiet, load, agent, watch)
         try:
             yield made
         finally:
