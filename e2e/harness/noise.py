@@ -11,8 +11,9 @@ from kubernetes.utils.quantity import parse_quantity
 
 from e2e.harness import load, many, served, tenants
 from e2e.harness.cgroups import NodeCgroups, read_all
-from e2e.harness.cluster import NODE, POD, TENANT_QUOTA, Cluster, condition
+from e2e.harness.cluster import NODE, POD, TENANT_QUOTA, Cluster, Container, condition
 from e2e.harness.contamination import Contamination
+from e2e.harness.controls import ControlWatch
 from e2e.harness.load import Answers, DriverPod, Load
 from e2e.harness.node_agent import NodeAgent, the_only
 from e2e.harness.rollout import roll_out
@@ -95,18 +96,30 @@ class Neighbours:
         target = load.target(self.tenants[self.victim], REQUESTS_PER_SECOND, REQUEST_MILLISECONDS)
         return self.driver.load([target], seconds)
 
+    def containers(self) -> list[Container]:
+        """Of hogs and victim."""
+        return [item for tenant in (*self.hogs, self.victim) for item in self.cluster.running(tenant)]
+
     def weights(self) -> dict[str, set[int]]:
         """Of the pods of hogs and victim, by tenant."""
-        of = (*self.hogs, self.victim)
-        containers = [item for tenant in of for item in self.cluster.running(tenant)]
-        found = NodeCgroups(self.agent.node).pod_weights(containers)
+        found = NodeCgroups(self.agent.node).pod_weights(self.containers())
+        return self._by_tenant(found)
+
+    def _by_tenant(self, weights: Mapping[Container, int]) -> dict[str, set[int]]:
         return {
-            tenant: {weight for item, weight in found.items() if item.namespace == tenant} for tenant in of
+            tenant: {weight for item, weight in weights.items() if item.namespace == tenant}
+            for tenant in (*self.hogs, self.victim)
         }
 
     def yields(self) -> bool:
         """The hogs do, by the cgroup files; else NotYet says what these hold."""
-        now = self.weights()
+        return self._yields(self.weights())
+
+    def yields_by(self, watch: ControlWatch) -> bool:
+        """The same, by files that are watched anyway."""
+        return self._yields(self._by_tenant({item: each.weight for item, each in watch.now().items()}))
+
+    def _yields(self, now: Mapping[str, set[int]]) -> bool:
         if max(max(now[hog]) for hog in self.hogs) > LEAST_WEIGHT or min(now[self.victim]) <= LEAST_WEIGHT:
             raise NotYet(f"weights are {now}")
         return True
@@ -310,20 +323,19 @@ def onsets(
     Args:
         mark: is told of each moment when it comes.
     """
-    quiet = of.weights()
     found: dict[str, list[float]] = {"yield_seconds": [], "give_back_seconds": []}
-    for _ in range(count):
-        with of.noise():
-            mark(MomentKind.ONSET)
-            found["yield_seconds"].append(seconds_until(of.yields, "the hogs to yield", deadline_seconds))
-            mark(MomentKind.HELD)
-        mark(MomentKind.QUIET)
-        found["give_back_seconds"].append(
-            seconds_until(
-                lambda: of.weights() == quiet and of.limits_milli() == {LIMIT_MILLI},
-                "the old weights and limits",
-                deadline_seconds,
+    with ControlWatch(of.containers()) as watch:
+        quiet = watch.now()
+        for _ in range(count):
+            with of.noise():
+                mark(MomentKind.ONSET)
+                found["yield_seconds"].append(
+                    seconds_until(lambda: of.yields_by(watch), "the hogs to yield", deadline_seconds)
+                )
+                mark(MomentKind.HELD)
+            mark(MomentKind.QUIET)
+            found["give_back_seconds"].append(
+                seconds_until(lambda: watch.now() == quiet, "the old weights and limits", deadline_seconds)
             )
-        )
-        mark(MomentKind.GIVEN_BACK)
+            mark(MomentKind.GIVEN_BACK)
     return found
