@@ -14,12 +14,13 @@ import pytest
 
 from e2e.harness import many, served
 from e2e.harness.beside import Beside
-from e2e.harness.cgroups import NodeCgroups, cpu_use, read_all
+from e2e.harness.cgroups import NodeCgroups, read_all
 from e2e.harness.cluster import Cluster, Container
 from e2e.harness.contamination import Contamination
 from e2e.harness.figures import Summary
 from e2e.harness.leaking import Leaking
 from e2e.harness.node_agent import NodeAgent, Scrape, the_only
+from e2e.harness.readings import cpu_use
 from e2e.harness.recording import About
 from e2e.harness.served import Tenant
 from e2e.harness.services import Services

@@ -13,13 +13,14 @@ import pytest
 
 from e2e.harness import load, many, served, tenants
 from e2e.harness.beside import Beside
-from e2e.harness.cgroups import CpuUse, read_all
+from e2e.harness.cgroups import read_all
 from e2e.harness.cluster import POD, Cluster, Container
 from e2e.harness.contamination import Contamination
 from e2e.harness.figures import Summary
 from e2e.harness.leaking import Leaking
 from e2e.harness.load import Answers, DriverPod
 from e2e.harness.platforms import Platform, last_end, limits_are, unharmed, use_over
+from e2e.harness.readings import CpuUse
 from e2e.harness.recording import About
 from e2e.harness.rollout import roll_out
 from e2e.harness.services import Services

@@ -15,7 +15,6 @@ import pytest
 
 from e2e.harness import tenants
 from e2e.harness.beside import Beside
-from e2e.harness.cgroups import Reading
 from e2e.harness.cluster import NODE, POD, Cluster, Container, condition
 from e2e.harness.leaking import (
     CPU_SECONDS,
@@ -29,6 +28,7 @@ from e2e.harness.leaking import (
     WORKERS,
     Leaking,
 )
+from e2e.harness.readings import Reading
 from e2e.harness.recording import About
 from e2e.harness.served import AGENT
 from e2e.harness.wait import NotYet, wait_until

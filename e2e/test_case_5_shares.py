@@ -8,9 +8,10 @@ from typing import Final
 import pytest
 
 from e2e.harness import many, noise, served, tenants
-from e2e.harness.cgroups import NodeCgroups, cpu_use
+from e2e.harness.cgroups import NodeCgroups
 from e2e.harness.cluster import TENANT_QUOTA, Cluster, Container
 from e2e.harness.node_agent import NodeAgent, the_only
+from e2e.harness.readings import cpu_use
 from e2e.harness.recording import About
 from e2e.harness.served import AGENT, Terms
 from e2e.harness.services import Services

@@ -20,7 +20,7 @@ from websockets.exceptions import WebSocketException
 
 from e2e.harness import canaries, footprint, recovery, served
 from e2e.harness.administration import administrator
-from e2e.harness.cgroups import NodeCgroups, Reading
+from e2e.harness.cgroups import NodeCgroups
 from e2e.harness.cluster import POD, Cluster, Container, Manifest, condition, is_ready
 from e2e.harness.contamination import Contamination
 from e2e.harness.crowd import crowd
@@ -42,6 +42,7 @@ from e2e.harness.departures import (
 from e2e.harness.figures import machine
 from e2e.harness.footprint import Watch
 from e2e.harness.node_agent import NodeAgent, the_only
+from e2e.harness.readings import Reading
 from e2e.harness.recording import About
 from e2e.harness.recovery import Aftermath
 from e2e.harness.served import AGENT, Tenant

@@ -10,12 +10,12 @@ from typing import Final
 from e2e.bench import neighbours, node_agent, node_agent_report, race, report
 from e2e.bench.arms import START_CPU_MILLICORES, BareLoopArm, OperatorArm
 from e2e.harness import tenants
-from e2e.harness.cgroups import CgroupError
 from e2e.harness.cluster import NODE, Cluster, NoClusterError, is_ready
 from e2e.harness.controller import find_controller
 from e2e.harness.figures import machine
 from e2e.harness.limit_watch import LimitsMissingError
 from e2e.harness.node_agent import find_node_agents
+from e2e.harness.readings import CgroupError
 from e2e.harness.wait import DeadlineExceededError
 
 AGENTS = "agents"

@@ -12,9 +12,10 @@ from typing import Final
 
 from e2e.harness import tenants
 from e2e.harness.agents import Agent
-from e2e.harness.cgroups import CpuUse, NodeCgroups, Reading, cpu_use
+from e2e.harness.cgroups import NodeCgroups
 from e2e.harness.cluster import Cluster, Container, Manifest
 from e2e.harness.node_agent import NodeAgent, Scrape
+from e2e.harness.readings import CpuUse, Reading, cpu_use
 from e2e.harness.wait import NotYet, wait_until
 
 CONTAINERS: Final = (50, 150, 250)

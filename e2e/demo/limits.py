@@ -11,9 +11,10 @@ from kubernetes.utils.quantity import parse_quantity
 from e2e.demo.terminal import Terminal
 from e2e.harness import tenants
 from e2e.harness.agents import Agent
-from e2e.harness.cgroups import NodeCgroups, Reading, cpu_use, read_all
+from e2e.harness.cgroups import NodeCgroups, read_all
 from e2e.harness.cluster import POD, TENANT_QUOTA, Cluster, Container
 from e2e.harness.limit_watch import Limit, LimitWatch
+from e2e.harness.readings import Reading, cpu_use
 from e2e.specification import QUOTA_ACTIVE_WITHIN_SECONDS
 
 QUOTA: Final = "agents"

@@ -1,7 +1,8 @@
 """What the tests, the benchmark and the demo share: the cluster, the cgroup files, tenants, waiting.
 
 - ``cluster``: the API server, by the official client
-- ``cgroups``: the truth about limits and use, read from the nodes' cgroup files
+- ``cgroups``, ``readings``: the truth about limits and use, read from the nodes' cgroup files
+- ``controls``: what the operator has set of CPU, at any moment and for next to nothing
 - ``tenants``: manifests of quotas and agents
 - ``agents``: telling a running workload what to use
 - ``services``, ``administration``: Redis and PostgreSQL, who is let in there, and what they hold

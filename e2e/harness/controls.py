@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Final, Self
 
 from e2e.harness import nodes
-from e2e.harness.cgroups import CPU_PERIOD_MICROSECONDS, CgroupError, NodeCgroups, container_id
+from e2e.harness.cgroups import NodeCgroups
 from e2e.harness.cluster import Container
+from e2e.harness.readings import CPU_PERIOD_MICROSECONDS, CgroupError, parse_contents
 
 SCRIPT: Final = """
 cd /sys/fs/cgroup
@@ -20,7 +21,8 @@ while read -r _; do grep -sH '' "${paths[@]}"; echo; done
 """
 LATE_SECONDS: Final = 20.0
 """A node that lets no file be read for so long is out of reach."""
-ABOVE: Final = "/.."
+ABOVE: Final = "/../"
+"""In the path of a weight, which is the pod's: it is told with the container's."""
 CPU: Final = (".", "cpu")
 """The hierarchies with a CPU controller: the only one of version 2, and that of version 1."""
 
@@ -108,13 +110,8 @@ def parse(lines: Iterable[str]) -> dict[str, Controls]:
     Args:
         lines: ``PATH:LINE``.
     """
-    files: dict[str, dict[str, str]] = {}
-    for line in lines:
-        path, _, text = line.partition(":")
-        directory, _, file = path.rpartition("/")
-        files.setdefault(container_id(directory.removesuffix(ABOVE)), {})[file] = text.strip()
     found = {}
-    for key, of in files.items():
+    for key, of in parse_contents("".join(lines).replace(ABOVE, "/")).items():
         weight, limit = of.get("cpu.weight", of.get("cpu.shares")), _limit_milli(of)
         if weight is not None and limit is not None:
             idle = of.get("cpu.idle")

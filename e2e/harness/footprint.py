@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from e2e.harness.cgroups import CgroupError, node_bash
+from e2e.harness.cgroups import node_bash
+from e2e.harness.readings import CgroupError
 
 Uid = str
 """Of a pod; of a static one the hash that the kubelet gives it in its stead."""

@@ -11,10 +11,10 @@ from typing import Any, Final, Self
 
 import psutil
 
-from e2e.harness.cgroups import cpu_use
 from e2e.harness.figures import Summary
 from e2e.harness.load import Answers
 from e2e.harness.noise import LEAST_WEIGHT
+from e2e.harness.readings import cpu_use
 from e2e.harness.stress import Running, Stressor
 from e2e.harness.stressed import Scene, blames
 from e2e.harness.wait import DeadlineExceededError, NotYet, wait_until

@@ -13,11 +13,12 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from e2e.harness import many, served
-from e2e.harness.cgroups import NodeCgroups, Reading
+from e2e.harness.cgroups import NodeCgroups
 from e2e.harness.cluster import NODE_REPORT, Cluster, Container, Manifest
 from e2e.harness.contamination import Contamination
 from e2e.harness.leaks import Course, Found, Leak, Teller, Told, growing
 from e2e.harness.node_agent import NodeAgent, the_only
+from e2e.harness.readings import Reading
 from e2e.harness.served import AGENT, Tenant, Terms
 from e2e.harness.services import Services
 from e2e.harness.sessions import ServedAgent, Sessions

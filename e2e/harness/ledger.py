@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from e2e.harness.cgroups import NodeCgroups, Reading
+from e2e.harness.cgroups import NodeCgroups
 from e2e.harness.cluster import TENANT_QUOTA, Cluster, Container, condition
 from e2e.harness.node_agent import NodeAgent, Scrape
 from e2e.harness.noise import HARMS, YIELDS
+from e2e.harness.readings import Reading
 from e2e.harness.wait import NotYet
 from e2e.validation.fairness import Use, entitlements
 

@@ -15,8 +15,9 @@ from types import TracebackType
 from typing import Final, Self
 
 from e2e.harness import nodes
-from e2e.harness.cgroups import CPU_PERIOD_MICROSECONDS, CgroupError, NodeCgroups
+from e2e.harness.cgroups import NodeCgroups
 from e2e.harness.cluster import Container
+from e2e.harness.readings import CPU_PERIOD_MICROSECONDS, CgroupError
 
 SWEEP_PAUSE_SECONDS: Final = 0.005
 

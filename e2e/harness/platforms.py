@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from e2e.harness import many, served
-from e2e.harness.cgroups import CpuUse, Reading, cpu_use, read_all
+from e2e.harness.cgroups import read_all
 from e2e.harness.cluster import POD, Cluster, Container, Manifest
 from e2e.harness.contamination import Contamination
 from e2e.harness.limit_watch import Limit, LimitWatch
 from e2e.harness.load import DriverPod
+from e2e.harness.readings import CpuUse, Reading, cpu_use
 from e2e.harness.served import Tenant
 from e2e.harness.services import Services
 from e2e.harness.sessions import ServedAgent, Sessions

@@ -10,9 +10,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
-from e2e.harness.cgroups import NodeCgroups, Reading
+from e2e.harness.cgroups import NodeCgroups
 from e2e.harness.cluster import Container
 from e2e.harness.node_agent import NodeAgent, Scrape
+from e2e.harness.readings import Reading
 
 ROUNDING: Final = 1e-6
 """Of seconds, where either prints fewer digits than the kernel has."""

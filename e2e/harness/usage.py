@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import Final, Self
 
 from e2e.harness import nodes
-from e2e.harness.cgroups import NodeCgroups, Reading, cpu_use, parse_contents, parse_reading
+from e2e.harness.cgroups import NodeCgroups
 from e2e.harness.cluster import Container
+from e2e.harness.readings import Reading, cpu_use, parse_contents, parse_reading
 from e2e.results import Line, Moment, MomentKind
 
 SCRIPT: Final = """

@@ -7,8 +7,9 @@ from typing import Any
 
 from e2e.harness import tenants
 from e2e.harness.agents import Agent
-from e2e.harness.cgroups import CgroupError, Reading, read_all
+from e2e.harness.cgroups import read_all
 from e2e.harness.cluster import POD, TENANT_QUOTA, Cluster, Kind, Manifest, condition
+from e2e.harness.readings import CgroupError, Reading
 from e2e.harness.rollout import roll_out
 from e2e.harness.wait import NotYet, wait_until
 

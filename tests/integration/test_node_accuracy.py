@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from e2e.harness.agents import Agent
-from e2e.harness.cgroups import NodeCgroups, cpu_use
+from e2e.harness.cgroups import NodeCgroups
 from e2e.harness.cluster import Cluster, Container
 from e2e.harness.figures import machine, write_report
 from e2e.harness.node_agent import NodeAgent, Scrape
+from e2e.harness.readings import cpu_use
 from e2e.harness.wait import NotYet, wait_until
 from tests.integration.tenant import MI, Tenant
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from e2e.harness import served
-from e2e.harness.cgroups import Count, NodeCgroups, Reading, cpu_use
+from e2e.harness.cgroups import Count, NodeCgroups
 from e2e.harness.cluster import Cluster, Container
+from e2e.harness.readings import Reading, cpu_use
 from e2e.harness.served import Tenant
 from e2e.harness.services import Services
 from e2e.harness.wait import NotYet, wait_until_async

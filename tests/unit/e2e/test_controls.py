@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from e2e.harness import controls, nodes
-from e2e.harness.cgroups import CgroupError, NodeCgroups
+from e2e.harness.cgroups import NodeCgroups
 from e2e.harness.cluster import Container
 from e2e.harness.controls import Controls, ControlWatch
+from e2e.harness.readings import CgroupError
 
 ID = "c0ffee" * 10 + "beef"
 CONTAINER = Container("acme", "agent", "agent", "node", ID, 0)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from e2e.harness.cgroups import CgroupError
 from e2e.harness.footprint import Use, Zombie, millicores, parse
+from e2e.harness.readings import CgroupError
 
 A, B = "0aaaaaaa-1111-2222-3333-444444444444", "0bbbbbbb-1111-2222-3333-444444444444"
 STATIC = "89cc84557a05b88b6f002e7baf4bf3f9"

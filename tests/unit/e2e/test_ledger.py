@@ -3,8 +3,8 @@
 import pytest
 
 from e2e.harness import ledger
-from e2e.harness.cgroups import Reading
 from e2e.harness.ledger import Entry, Look
+from e2e.harness.readings import Reading
 
 WEIGHTS = {"a": 100, "b": 100}
 

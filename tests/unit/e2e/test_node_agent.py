@@ -2,9 +2,9 @@
 
 import pytest
 
-from e2e.harness.cgroups import Reading
 from e2e.harness.cluster import Container
 from e2e.harness.node_agent import Scrape
+from e2e.harness.readings import Reading
 from e2e.harness.side_by_side import SideBySide
 from e2e.harness.wait import NotYet
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from e2e.harness.cgroups import CpuUse, Reading, cpu_use, parse_contents, parse_reading
+from e2e.harness.readings import CpuUse, Reading, cpu_use, parse_contents, parse_reading
 
 ID = "c0ffee" * 10 + "beef"
 V1_GROUP = f"kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod0.slice/cri-containerd-{ID}.scope"
