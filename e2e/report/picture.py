@@ -123,7 +123,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"{options.report} has no case {options.case} with charts")
     if options.until is not None:
         case = case.model_copy(update={"charts": [cropped(chart, options.until) for chart in case.charts]})
-    sys.stdout.write(picture(case))
+    try:
+        drawn = picture(case)
+    except ValueError as error:
+        parser.error(f"{options.report}: {error}")
+    sys.stdout.write(drawn)
     return 0
 
 

@@ -1,6 +1,7 @@
 """The command line of a series; see the package."""
 
 import argparse
+import shutil
 import signal
 import subprocess
 import sys
@@ -65,6 +66,9 @@ class _UnreadableError(ValueError):
 def _run(count: int, pytest_options: Sequence[str], directory: Path) -> list[Run]:
     """One after another; those that failed too. When interrupted the run at work ends in order, uncounted."""
     found: list[Run] = []
+    shutil.rmtree(
+        directory, ignore_errors=True
+    )  # else runs of a longer series of before would stay among these
     interrupted = threading.Event()
     # a handler, for pytest inherits a signal that is ignored, and has namespaces to remove
     former = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
@@ -88,7 +92,6 @@ def _run(count: int, pytest_options: Sequence[str], directory: Path) -> list[Run
 def _once(pytest_options: Sequence[str], reports: Path) -> Run | None:
     """None where it ended without a report, as when the cluster lacks what the suite needs."""
     path = reports / f"{NAME}.json"
-    path.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", *pytest_options, f"--reports={reports}"]
     subprocess.run(command, check=False)
     return _read(path) if path.exists() else None

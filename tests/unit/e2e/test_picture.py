@@ -71,6 +71,12 @@ def test_what_is_no_report_is_told(
     assert f"{path} is no report" in capsys.readouterr().err
 
 
+def test_a_crop_that_leaves_nothing_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([str(report_of(tmp_path, case(over_time()))), "--case", "4", "--until", "-1"])
+    assert "case 4 has no chart with anything in it" in capsys.readouterr().err
+
+
 def test_a_case_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([str(report_of(tmp_path, case(over_time()))), "--case", "5"])

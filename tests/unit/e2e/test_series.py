@@ -50,6 +50,9 @@ def test_each_run_is_kept_and_all_are_told(
     suite: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert sample().passed
+    former = tmp_path / "reports" / "series" / "03"
+    former.mkdir(parents=True)
+    (former / "e2e.json").write_text("of a longer series before")
     assert main(["2", f"--reports={tmp_path / 'reports'}", *suite]) == 0
     kept = sorted((tmp_path / "reports" / "series").glob("*/e2e.json"))
     assert [path.parent.name for path in kept] == ["01", "02"]
